@@ -1,0 +1,63 @@
+// swift-tools-version: 6.2
+// The house: each target imports only targets listed above it (see README, "How it works").
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("ExistentialAny"),
+]
+
+/// A module of the house, with its unit tests.
+func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+  name: "switchd",
+  products: [
+    .executable(name: "switchd", targets: ["switchd"]),
+    .executable(name: "switchdbd", targets: ["switchdbd"]),
+    .executable(name: "switchctl", targets: ["switchctl"]),
+  ],
+  targets: [
+    .target(name: "CLinux"),
+    .systemLibrary(
+      name: "CNetlink", pkgConfig: "libnl-route-3.0", providers: [.apt(["libnl-route-3-dev"])]),
+    module("Linux", ["CLinux"]),
+    module("Packet", ["CLinux"]),
+    module("Virtio", ["Linux", "Packet", "CLinux"]),
+    module("VhostUser", ["Linux", "Virtio"]),
+    module("Ports", ["Linux", "Packet", "Virtio", "VhostUser", "CLinux"]),
+    module("Datapath", ["Linux", "Packet", "Ports", "CLinux"]),
+    module("Netlink", ["Linux", "CNetlink"]),
+    module("JSONRPC", ["Linux"]),
+    module("OVSDB", ["Linux", "JSONRPC"]),
+    module("Configuration", ["Linux", "Packet", "Ports", "Datapath", "Netlink", "JSONRPC", "OVSDB"]),
+    program(
+      "switchd", ["Linux", "JSONRPC", "OVSDB", "Ports", "Datapath", "Netlink", "Configuration"]),
+    program("switchdbd", ["Linux", "JSONRPC", "OVSDB"]),
+    program("switchctl", ["Linux", "JSONRPC", "OVSDB"]),
+    module("VirtioTesting", ["Linux", "Packet", "Virtio", "VhostUser", "CLinux"]),
+    tests("LinuxTests", ["Linux"]),
+    tests("PacketTests", ["Packet"]),
+    tests("VirtioTests", ["Virtio", "VirtioTesting", "Linux"]),
+    tests("VhostUserTests", ["VhostUser", "VirtioTesting", "Linux"]),
+    tests("PortsTests", ["Ports", "VirtioTesting", "Linux", "Packet", "VhostUser"]),
+    tests("DatapathTests", ["Datapath", "Ports", "VirtioTesting", "Linux", "Packet"]),
+    tests("NetlinkTests", ["Netlink", "Linux"]),
+    tests("JSONRPCTests", ["JSONRPC", "Linux"]),
+    tests("OVSDBTests", ["OVSDB", "JSONRPC", "Linux"]),
+    tests("ConfigurationTests", ["Configuration", "OVSDB", "JSONRPC", "Linux", "Datapath"]),
+    tests("SystemTests", ["Linux", "JSONRPC", "VirtioTesting"]),
+  ],
+  cLanguageStandard: .gnu17
+)

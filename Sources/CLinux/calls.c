@@ -1,0 +1,21 @@
+#define _GNU_SOURCE
+#include "calls.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+
+_Static_assert(sizeof(struct cl_mmsghdr) == sizeof(struct mmsghdr), "layout of mmsghdr");
+
+int cl_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int cl_memfd_create(const char *name, unsigned int flags) { return memfd_create(name, flags); }
+
+int cl_receive_many(int socket, struct cl_mmsghdr *messages, unsigned int count) {
+  return recvmmsg(socket, (struct mmsghdr *)messages, count, MSG_DONTWAIT, NULL);
+}
+
+int cl_send_many(int socket, struct cl_mmsghdr *messages, unsigned int count) {
+  return sendmmsg(socket, (struct mmsghdr *)messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void cl_name_current_thread(const char *name) { pthread_setname_np(pthread_self(), name); }

@@ -1,0 +1,18 @@
+// System calls whose wrappers or structures glibc hides from Swift.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+// The kernel's `struct mmsghdr`.
+struct cl_mmsghdr {
+  struct msghdr header;
+  unsigned int length;  // bytes received or sent
+};
+
+int cl_accept(int listener);                     // close-on-exec, non-blocking
+int cl_memfd_create(const char *name, unsigned int flags);
+int cl_receive_many(int socket, struct cl_mmsghdr *messages, unsigned int count);  // without blocking
+int cl_send_many(int socket, struct cl_mmsghdr *messages, unsigned int count);     // without blocking
+void cl_name_current_thread(const char *name);

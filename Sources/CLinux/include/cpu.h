@@ -1,0 +1,29 @@
+// The processor: time-stamp counter, prefetches, spin hint, compiler barrier, affinity.
+#pragma once
+#include <stdint.h>
+
+static inline uint64_t cl_tsc(void) {
+#if defined(__x86_64__)
+  return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+  uint64_t v;
+  __asm__ volatile("mrs %0, cntvct_el0" : "=r"(v));
+  return v;
+#endif
+}
+static inline void cl_prefetch_read(const void *p) { __builtin_prefetch(p, 0, 3); }
+static inline void cl_prefetch_write(const void *p) { __builtin_prefetch(p, 1, 3); }
+static inline void cl_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+// The compiler may not move loads or stores of memory across this.
+static inline void cl_barrier(void) { __asm__ volatile("" ::: "memory"); }
+
+// Pins the calling thread. 0, or an errno value; a `cpu` that cannot be is EINVAL.
+int cl_pin_current_thread(int cpu);
+// Whether this process may run on `cpu`: 1 or 0.
+int cl_cpu_is_allowed(int cpu);

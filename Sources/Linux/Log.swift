@@ -1,0 +1,118 @@
+import CLinux
+import Glibc
+import Synchronization
+
+/// The process's log: one line per event, `2026-01-31T12:00:00.123Z|module|LEVEL|text`, to standard error and, once
+/// opened, to a file. Any thread may write; a packet path never does.
+public enum Log {
+  /// In the order of severity; a module's lines above its level are not written.
+  public enum Level: Int, Comparable, CaseIterable, Sendable {
+    case off, emergency, error, warning, info, debug
+
+    public static func < (a: Level, b: Level) -> Bool { a.rawValue < b.rawValue }
+
+    /// The names `ovs-appctl vlog/set` uses: off, emer, err, warn, info, dbg.
+    public var name: String {
+      switch self {
+      case .off: "off"
+      case .emergency: "emer"
+      case .error: "err"
+      case .warning: "warn"
+      case .info: "info"
+      case .debug: "dbg"
+      }
+    }
+
+    public init?(name: String) {
+      guard let level = Self.allCases.first(where: { $0.name == name.lowercased() }) else { return nil }
+      self = level
+    }
+  }
+
+  private struct State {
+    var defaultLevel = Level.info
+    var moduleLevels: [String: Level] = [:]
+    var knownModules: Set<String> = []
+    var file: (path: String, descriptor: Int32)?
+    var toStandardError = true
+  }
+
+  private static let state = Mutex(State())
+
+  public static func error(_ module: String, _ text: @autoclosure () -> String) {
+    write(.error, module, text)
+  }
+  public static func warning(_ module: String, _ text: @autoclosure () -> String) {
+    write(.warning, module, text)
+  }
+  public static func info(_ module: String, _ text: @autoclosure () -> String) { write(.info, module, text) }
+  public static func debug(_ module: String, _ text: @autoclosure () -> String) {
+    write(.debug, module, text)
+  }
+
+  /// Sets the level of one module, or of all that were not set by name.
+  public static func setLevel(_ level: Level, module: String? = nil) {
+    state.withLock { state in
+      if let module {
+        state.moduleLevels[module] = level
+      } else {
+        state.defaultLevel = level
+        state.moduleLevels.removeAll()
+      }
+    }
+  }
+
+  /// Every module that has logged or was set, with its level.
+  public static func levels() -> [(module: String, level: Level)] {
+    state.withLock { state in
+      state.knownModules.union(state.moduleLevels.keys).sorted()
+        .map { ($0, state.moduleLevels[$0] ?? state.defaultLevel) }
+    }
+  }
+
+  /// Appends to `path` from now on; opens it anew when called again (log rotation).
+  public static func open(file path: String) throws(SystemError) {
+    let descriptor = try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_APPEND).release()
+    let old = state.withLock { state in
+      let old = state.file?.descriptor
+      state.file = (path, descriptor)
+      return old
+    }
+    if let old { close(old) }
+  }
+
+  /// Reopens the current file, if there is one.
+  public static func reopen() throws(SystemError) {
+    if let path = state.withLock({ $0.file?.path }) { try open(file: path) }
+  }
+
+  /// A daemon that gave up its terminal logs to its file only.
+  public static func setStandardError(_ on: Bool) { state.withLock { $0.toStandardError = on } }
+
+  private static func write(_ level: Level, _ module: String, _ text: () -> String) {
+    let wanted = state.withLock { state in
+      state.knownModules.insert(module)
+      return level <= (state.moduleLevels[module] ?? state.defaultLevel)
+    }
+    guard wanted else { return }
+    let line = Array("\(timestamp())|\(module)|\(level.name.uppercased())|\(text())\n".utf8)
+    state.withLock { state in
+      if state.toStandardError { _ = Glibc.write(2, line, line.count) }
+      if let file = state.file { _ = Glibc.write(file.descriptor, line, line.count) }
+    }
+  }
+
+  private static func timestamp() -> String {
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    var parts = tm()
+    gmtime_r(&now.tv_sec, &parts)
+    func pad(_ value: some BinaryInteger, _ width: Int) -> String {
+      let digits = String(value)
+      return String(repeating: "0", count: max(0, width - digits.count)) + digits
+    }
+    let date = "\(parts.tm_year + 1900)-\(pad(parts.tm_mon + 1, 2))-\(pad(parts.tm_mday, 2))"
+    let time = "\(pad(parts.tm_hour, 2)):\(pad(parts.tm_min, 2)):\(pad(parts.tm_sec, 2))"
+    return "\(date)T\(time).\(pad(now.tv_nsec / 1_000_000, 3))Z"
+  }
+}
