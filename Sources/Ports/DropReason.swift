@@ -1,0 +1,55 @@
+/// Why a frame was not forwarded. Every frame that is not is counted under exactly one of these, on the port named.
+public enum DropReason: Int, CaseIterable, Sendable {
+  // Counted on the port the frame came in by.
+  /// Shorter than an Ethernet header.
+  case runt
+  /// Longer than any frame can be, or a descriptor chain of too many parts.
+  case oversized
+  /// A descriptor points outside guest memory, or its chain is malformed.
+  case badDescriptor
+  /// A virtio-net header (offload request) that contradicts its frame.
+  case badOffload
+  /// A group address as source.
+  case badSource
+  /// To 01:80:c2:00:00:0x, which bridges keep to themselves.
+  case reservedAddress
+  /// The frame's VLAN is not one of the port's.
+  case vlanNotAllowed
+  /// The destination is behind the port the frame came from, or there is nowhere to send it.
+  case noOutput
+  // Counted on the port the frame was to leave by.
+  /// The receiver offers no room: a guest slower than its traffic, a full socket or device queue.
+  case receiverFull
+  /// No guest is connected, its driver is not ready, or the interface is down.
+  case notReady
+  /// Longer than the port's MTU allows.
+  case exceedsMTU
+  /// A receive buffer too small for the frame, or for its header.
+  case bufferTooSmall
+  /// A receive descriptor points outside guest memory, or its chain is malformed.
+  case badReceiveDescriptor
+  /// The kernel refused the frame for a reason other than lack of room.
+  case deviceError
+
+  /// The name in statistics: `rx_drop_runt`, `tx_drop_receiver_full`.
+  public var statisticName: String {
+    switch self {
+    case .runt: "rx_drop_runt"
+    case .oversized: "rx_drop_oversized"
+    case .badDescriptor: "rx_drop_bad_descriptor"
+    case .badOffload: "rx_drop_bad_offload"
+    case .badSource: "rx_drop_bad_source"
+    case .reservedAddress: "rx_drop_reserved_address"
+    case .vlanNotAllowed: "rx_drop_vlan_not_allowed"
+    case .noOutput: "rx_drop_no_output"
+    case .receiverFull: "tx_drop_receiver_full"
+    case .notReady: "tx_drop_not_ready"
+    case .exceedsMTU: "tx_drop_exceeds_mtu"
+    case .bufferTooSmall: "tx_drop_buffer_too_small"
+    case .badReceiveDescriptor: "tx_drop_bad_descriptor"
+    case .deviceError: "tx_drop_device_error"
+    }
+  }
+
+  public var isReceive: Bool { rawValue <= DropReason.noOutput.rawValue }
+}
