@@ -1,0 +1,319 @@
+import Glibc
+import Linux
+
+/// One JSON-RPC 1.0 session over a stream socket: requests, notifications and replies both ways.
+///
+/// It belongs to the event loop's thread. Output is collected during a turn and written at its end, so that what a
+/// turn produces leaves in one system call. What a peer can cost is bounded: a document by `Limits.input`, and
+/// unread output by `Limits.backlog`. While more than `Limits.pause` bytes are unread no further requests are
+/// taken from the peer, so only notifications it asked for can overflow the backlog, which closes the session.
+/// `echo` requests are answered here and never reach `onRequest`.
+public final class Connection {
+  public struct Limits: Sendable {
+    public var input = JSONFramer.Limits()
+    /// Unread bytes of output at which another message closes the session.
+    public var backlog = 64 << 20
+    /// Unread bytes of output at which requests wait.
+    public var pause = 1 << 20
+    public init() {}
+  }
+
+  public typealias ReplyHandler = (Result<JSON, ReplyError>) -> Void
+
+  /// Who is at the other end, for messages.
+  public let name: String
+  public var onRequest: ((_ method: String, _ params: [JSON], _ id: JSON) -> Void)?
+  public var onNotification: ((_ method: String, _ params: [JSON]) -> Void)?
+  /// Called once, with the reason, when the session ends other than by `close()`.
+  public var onClose: ((_ reason: String) -> Void)?
+  /// Whether the session is over.
+  public private(set) var isClosed = false
+
+  private let loop: EventLoop
+  private let limits: Limits
+  private var socket: FileDescriptor?
+  private var watch: EventLoop.Watch?
+  private var framer: JSONFramer
+  private var input = [UInt8](repeating: 0, count: 1 << 16)
+  private var output: [UInt8] = []
+  /// Bytes of `output` that were sent.
+  private var sent = 0
+  private var flushIsScheduled = false
+  private var isConnecting: Bool
+  /// Requests may wait in the framer because the peer does not read.
+  private var isPaused = false
+  private var nextID: Int64 = 1
+  private var pending: [JSON: ReplyHandler] = [:]
+  private var probe: (milliseconds: Int, timer: EventLoop.Timer)?
+  private var heardSinceProbe = false
+  private var probeIsOut = false
+
+  /// Serves an open, non-blocking stream socket.
+  public init(
+    _ loop: EventLoop, owning socket: consuming FileDescriptor, name: String, limits: Limits = Limits(),
+    isConnecting: Bool = false
+  ) {
+    self.loop = loop
+    self.name = name
+    self.limits = limits
+    self.isConnecting = isConnecting
+    framer = JSONFramer(limits: limits.input)
+    let raw = socket.raw
+    self.socket = consume socket
+    watch = loop.watch(raw, isConnecting ? .write : .read) { [weak self] in self?.ready($0) }
+  }
+
+  deinit { shutDown() }
+
+  /// Connects to `unix:` or `tcp:`. A TCP connection may still fail after this returns: `onClose` then says why.
+  public static func connect(
+    to remote: Remote, _ loop: EventLoop, limits: Limits = Limits()
+  ) throws(SystemError) -> Connection {
+    switch remote {
+    case .unix(let path), .listenUnix(let path):
+      let socket = try UnixSocket.connect(path)
+      return Connection(loop, owning: socket, name: "unix:\(path)", limits: limits)
+    case .tcp(let address, let port), .listenTCP(let address, let port):
+      let socket = try TCPSocket.connect(address, port: port)
+      return Connection(loop, owning: socket, name: remote.description, limits: limits, isConnecting: true)
+    }
+  }
+
+  /// Sends a request; `completion` gets the reply, or `.closed` when the session ends first.
+  @discardableResult
+  public func request(_ method: String, _ params: [JSON], _ completion: @escaping ReplyHandler) -> JSON {
+    let id = JSON.integer(nextID)
+    nextID &+= 1
+    guard !isClosed else {
+      completion(.failure(.closed("the session is closed")))
+      return id
+    }
+    pending[id] = completion
+    send(.request(method: method, params: params, id: id))
+    return id
+  }
+
+  public func notify(_ method: String, _ params: [JSON]) {
+    send(.notification(method: method, params: params))
+  }
+
+  public func reply(to id: JSON, _ result: JSON) { send(.response(id: id, result: result)) }
+
+  public func fail(_ id: JSON, _ error: JSON) { send(.failure(id: id, error: error)) }
+
+  /// Ends the session without calling `onClose`; output not sent yet is tried once.
+  public func close() {
+    guard !isClosed else { return }
+    flush()
+    end(nil)
+  }
+
+  /// From now on, asks an idle peer for an echo after so long, and closes when the next such time passes in silence.
+  public func probe(everyMilliseconds milliseconds: Int) {
+    probe?.timer.cancel()
+    probe = nil
+    guard milliseconds > 0, !isClosed else { return }
+    let timer = loop.after(milliseconds: milliseconds) { [weak self] in self?.probeFired() }
+    probe = (milliseconds, timer)
+  }
+
+  /// Unread bytes of output.
+  public var backlog: Int { output.count - sent }
+
+  private func probeFired() {
+    guard let probe, !isClosed else { return }
+    if heardSinceProbe {
+      probeIsOut = false
+    } else if probeIsOut {
+      return end("no answer to an inactivity probe within \(probe.milliseconds) ms")
+    } else {
+      probeIsOut = true
+      send(.request(method: "echo", params: [], id: "echo"))
+    }
+    heardSinceProbe = false
+    self.probe(everyMilliseconds: probe.milliseconds)
+  }
+}
+
+// Input.
+extension Connection {
+  private func ready(_ readiness: EventLoop.Readiness) {
+    if isConnecting, let raw = socket?.raw {
+      if let failure = TCPSocket.failure(raw, "connect to \(name)") { return end(failure.description) }
+      isConnecting = false
+      updateInterest()
+    }
+    if readiness.contains(.writable) { flush() }
+    if readiness.contains(.readable) || !readiness.isDisjoint(with: .hangup) { receive() }
+  }
+
+  private func receive() {
+    guard let raw = socket?.raw else { return }
+    let count = read(raw, &input, input.count)
+    if count > 0 {
+      heardSinceProbe = true
+      framer.feed(input[..<count])
+      return drain()
+    }
+    if count < 0, errno == EAGAIN || errno == EINTR { return }
+    if count < 0 { return end(SystemError.last("read from \(name)").description) }
+    flush()
+    end(
+      framer.isInsideDocument
+        ? "the peer closed in the middle of a message" : "the peer closed the connection")
+  }
+
+  /// Handles every complete message that has arrived, until the peer must read before it may ask for more.
+  private func drain() {
+    while !isClosed, backlog <= limits.pause {
+      do {
+        guard let document = try framer.next() else { break }
+        handle(try Message(document))
+      } catch let error as JSONError {
+        return refuse(error.description)
+      } catch let error as MessageError {
+        return refuse(error.description)
+      } catch {
+        return refuse("\(error)")
+      }
+    }
+    isPaused = backlog > limits.pause
+    updateInterest()
+  }
+
+  /// Once the peer has read enough, takes up the requests that wait in the buffer.
+  private func resume() {
+    guard isPaused, backlog <= limits.pause, !isClosed else { return }
+    isPaused = false
+    loop.later { [weak self] in self?.drain() }
+  }
+
+  /// Tells the peer what was wrong with its bytes and ends the session: nothing after them can be trusted.
+  private func refuse(_ reason: String) {
+    Log.warning("jsonrpc", "\(name): \(reason)")
+    send(.notification(method: "error", params: [.string(reason)]))
+    flush()
+    end(reason)
+  }
+
+  private func handle(_ message: Message) {
+    switch message {
+    case .request("echo", let params, let id): reply(to: id, .array(params))
+    case .request(let method, let params, let id):
+      guard let onRequest else { return fail(id, "unknown method") }
+      onRequest(method, params, id)
+    case .notification(let method, let params): onNotification?(method, params)
+    case .response(let id, let result): pending.removeValue(forKey: id)?(.success(result))
+    case .failure(let id, let error): pending.removeValue(forKey: id)?(.failure(.refused(error)))
+    }
+  }
+}
+
+// Output.
+extension Connection {
+  private func send(_ message: Message) {
+    guard !isClosed else { return }
+    guard backlog <= limits.backlog else {
+      return end("the peer does not read: \(backlog) bytes wait for it")
+    }
+    message.write(to: &output)
+    scheduleFlush()
+  }
+
+  /// Sends bytes that are one or more complete messages already.
+  public func send(serialized bytes: [UInt8]) {
+    guard !isClosed else { return }
+    guard backlog <= limits.backlog else {
+      return end("the peer does not read: \(backlog) bytes wait for it")
+    }
+    output.append(contentsOf: bytes)
+    scheduleFlush()
+  }
+
+  private func scheduleFlush() {
+    guard !flushIsScheduled, !isConnecting else { return }
+    flushIsScheduled = true
+    loop.later { [weak self] in
+      guard let self else { return }
+      flushIsScheduled = false
+      flush()
+    }
+  }
+
+  private func flush() {
+    guard !isConnecting else { return }
+    while let raw = socket?.raw, sent < output.count {
+      let count = output[sent...].withContiguousStorageIfAvailable {
+        Glibc.send(raw, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
+      }
+      guard let count, count > 0 else {
+        if errno == EINTR { continue }
+        if errno == EAGAIN { break }
+        return end(SystemError.last("write to \(name)").description)
+      }
+      sent += count
+    }
+    reclaim()
+    resume()
+    updateInterest()
+  }
+
+  /// Forgets sent bytes, in steps that keep the cost linear.
+  private func reclaim() {
+    if sent == output.count {
+      output.removeAll(keepingCapacity: output.capacity <= 1 << 20)
+      sent = 0
+    } else if sent > 1 << 20, sent > output.count / 2 {
+      output.removeSubrange(0..<sent)
+      sent = 0
+    }
+  }
+
+  private func updateInterest() {
+    guard !isClosed else { return }
+    var interest: EventLoop.Interest = []
+    if isConnecting || backlog > 0 { interest.insert(.write) }
+    if !isConnecting, backlog <= limits.pause { interest.insert(.read) }
+    watch?.update(interest)
+  }
+
+  private func end(_ reason: String?) {
+    guard !isClosed else { return }
+    shutDown()
+    let waiting = pending
+    pending = [:]
+    for completion in waiting.values { completion(.failure(.closed(reason ?? "the session was closed"))) }
+    let onClose = self.onClose
+    self.onClose = nil
+    onRequest = nil
+    onNotification = nil
+    if let reason { onClose?(reason) }
+  }
+
+  private func shutDown() {
+    isClosed = true
+    probe?.timer.cancel()
+    probe = nil
+    watch?.cancel()
+    watch = nil
+    socket = nil
+    output = []
+    sent = 0
+  }
+}
+
+/// Why a request has no result.
+public enum ReplyError: Error, Equatable, CustomStringConvertible {
+  /// The peer answered with an error.
+  case refused(JSON)
+  /// The session ended before the answer.
+  case closed(String)
+
+  public var description: String {
+    switch self {
+    case .refused(.string(let text)): text
+    case .refused(let error): error.text
+    case .closed(let reason): reason
+    }
+  }
+}
