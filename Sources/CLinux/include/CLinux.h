@@ -38,4 +38,5 @@
 #include "guest_fault.h"
 #include "interface.h"
 #include "calls.h"
+#include "process.h"
 #include "control_message.h"

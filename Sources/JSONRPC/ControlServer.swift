@@ -1,0 +1,149 @@
+import Linux
+
+/// A command of a daemon's control socket.
+public struct ControlCommand {
+  public let name: String
+  /// The arguments as `list-commands` shows them: "[BRIDGE]".
+  public let usage: String
+  public let arguments: ClosedRange<Int>
+  public let run: (_ arguments: [String], _ reply: ControlReply) -> Void
+
+  /// A command that answers at once: `body` returns the text to print or throws the sentence that says why not.
+  public init(
+    _ name: String, usage: String = "", arguments: ClosedRange<Int> = 0...0,
+    _ body: @escaping ([String]) throws(ControlError) -> String
+  ) {
+    self.init(deferred: name, usage: usage, arguments: arguments) { arguments, reply in
+      do throws(ControlError) { reply.succeed(try body(arguments)) } catch { reply.fail(error.description) }
+    }
+  }
+
+  /// A command that answers when it is done.
+  public init(
+    deferred name: String, usage: String = "", arguments: ClosedRange<Int> = 0...0,
+    _ run: @escaping (_ arguments: [String], _ reply: ControlReply) -> Void
+  ) {
+    self.name = name
+    self.usage = usage
+    self.arguments = arguments
+    self.run = run
+  }
+}
+
+/// Why a control command was refused: one sentence.
+public struct ControlError: Error, CustomStringConvertible {
+  public let description: String
+  public init(_ description: String) { self.description = description }
+}
+
+/// Where the answer to one control command goes.
+public struct ControlReply {
+  private weak var connection: Connection?
+  private let id: JSON
+
+  fileprivate init(_ connection: Connection, _ id: JSON) {
+    self.connection = connection
+    self.id = id
+  }
+
+  public func succeed(_ text: String) { connection?.reply(to: id, .string(text)) }
+  public func fail(_ text: String) { connection?.fail(id, .string(text)) }
+}
+
+/// A daemon's runtime control socket, as `ovs-appctl` and `switchctl` speak to it: JSON-RPC where the method is the
+/// command, the parameters are its arguments (strings) and the result or the error is a text.
+public final class ControlServer {
+  private var server: Server?
+  private var commands: [String: ControlCommand] = [:]
+  private var connections: [ObjectIdentifier: Connection] = [:]
+
+  /// - Parameter exit: what the command `exit` does, after it was answered.
+  public init(
+    _ loop: EventLoop, path: String, program: String, exit: @escaping () -> Void
+  ) throws(SystemError) {
+    for command in Self.standardCommands(program, loop, exit) { add(command) }
+    add(
+      ControlCommand("list-commands") { [unowned self] (_: [String]) throws(ControlError) in listCommands() })
+    var limits = Connection.Limits()
+    limits.input = JSONFramer.Limits(bytes: 1 << 20, depth: 8, values: 4096)
+    server = try Server(loop, on: .listenUnix(path: path), limits: limits) { [weak self] in self?.serve($0) }
+  }
+
+  /// Adds a command, or replaces the one of that name.
+  public func add(_ command: ControlCommand) { commands[command.name] = command }
+
+  /// Stops listening and removes the socket.
+  public func close() {
+    server?.close()
+    for connection in connections.values { connection.close() }
+    connections = [:]
+  }
+
+  private func serve(_ connection: Connection) {
+    connections[ObjectIdentifier(connection)] = connection
+    connection.onClose = { [weak self, unowned connection] _ in
+      self?.connections[ObjectIdentifier(connection)] = nil
+    }
+    connection.onRequest = { [weak self, unowned connection] name, params, id in
+      self?.run(name, params, ControlReply(connection, id))
+    }
+  }
+
+  private func run(_ name: String, _ params: [JSON], _ reply: ControlReply) {
+    guard let command = commands[name] else {
+      return reply.fail(
+        "\"\(name)\" is not a valid command (use \"list-commands\" to see a list of valid commands)\n")
+    }
+    let arguments = params.compactMap(\.string)
+    guard arguments.count == params.count else { return reply.fail("\"\(name)\" takes strings only\n") }
+    guard command.arguments.contains(arguments.count) else {
+      return reply.fail("\"\(name)\" takes \(Self.describe(command.arguments)): \(name) \(command.usage)\n")
+    }
+    command.run(arguments, reply)
+  }
+
+  private static func describe(_ range: ClosedRange<Int>) -> String {
+    if range.upperBound == 0 { return "no arguments" }
+    if range.upperBound == Int.max { return "at least \(range.lowerBound) arguments" }
+    if range.count == 1 { return range.lowerBound == 1 ? "1 argument" : "\(range.lowerBound) arguments" }
+    return "\(range.lowerBound) to \(range.upperBound) arguments"
+  }
+
+  private func listCommands() -> String {
+    let width = commands.keys.map(\.count).max() ?? 0
+    let lines = commands.values.sorted { $0.name < $1.name }.map { command in
+      "  " + command.name + String(repeating: " ", count: width - command.name.count + 2) + command.usage
+    }
+    return "The available commands are:\n" + lines.map { $0 + "\n" }.joined()
+  }
+
+  private static func standardCommands(
+    _ program: String, _ loop: EventLoop, _ exit: @escaping () -> Void
+  ) -> [ControlCommand] {
+    [
+      ControlCommand("version") { _ throws(ControlError) in "\(program) \(productVersion)\n" },
+      ControlCommand(deferred: "exit", usage: "[--cleanup]", arguments: 0...1) { _, reply in
+        reply.succeed("")
+        loop.later { loop.later(exit) }  // after the turn that sends the reply
+      },
+      ControlCommand("vlog/set", usage: "{[MODULE:]LEVEL}...", arguments: 1...Int.max) {
+        specifications throws(ControlError) in
+        for specification in specifications {
+          do throws(UsageError) { try Log.apply(specification: specification) } catch {
+            throw ControlError("\(error)\n")
+          }
+        }
+        return ""
+      },
+      ControlCommand("vlog/list") { _ throws(ControlError) in
+        Log.levels().map { module, level in
+          module + String(repeating: " ", count: max(1, 18 - module.count)) + level.name.uppercased() + "\n"
+        }.joined()
+      },
+      ControlCommand("vlog/reopen") { _ throws(ControlError) in
+        do throws(SystemError) { try Log.reopen() } catch { throw ControlError("\(error)\n") }
+        return ""
+      },
+    ]
+  }
+}

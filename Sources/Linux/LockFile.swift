@@ -1,0 +1,69 @@
+import CLinux
+import Glibc
+
+/// A file held under an exclusive `fcntl` lock for as long as the object lives.
+///
+/// Such a lock belongs to the process, is not inherited by `fork`, names its owner to whoever is refused, and is lost
+/// when *any* descriptor of that file is closed by the process: never open a locked file a second time.
+public final class LockFile {
+  public let path: String
+  private let file: FileDescriptor
+
+  private init(_ path: String, _ file: consuming FileDescriptor) {
+    self.path = path
+    self.file = file
+  }
+
+  /// Creates `path` when missing, and locks it.
+  public static func acquire(_ path: String) throws(LockError) -> LockFile {
+    while true {
+      let file: FileDescriptor
+      do throws(SystemError) {
+        file = try FileDescriptor.open(path, O_RDWR | O_CREAT, mode: 0o644)
+      } catch { throw .system(error) }
+      var lock = exclusiveLock()
+      if fcntl(file.raw, F_SETLK, &lock) != 0 {
+        guard errno == EACCES || errno == EAGAIN else { throw .system(.last("lock \(path)")) }
+        if fcntl(file.raw, F_GETLK, &lock) == 0, lock.l_type != F_UNLCK { throw .held(path, by: lock.l_pid) }
+        continue  // released in between
+      }
+      // Whoever held it before may have removed the file: then this lock is on a file nobody else sees.
+      var opened = stat()
+      var named = stat()
+      if fstat(file.raw, &opened) == 0, stat(path, &named) == 0, opened.st_ino == named.st_ino {
+        return LockFile(path, file)
+      }
+    }
+  }
+
+  /// Replaces the file's text.
+  public func write(_ text: String) throws(SystemError) {
+    let bytes = Array(text.utf8)
+    guard ftruncate(file.raw, 0) == 0, pwrite(file.raw, bytes, bytes.count, 0) == bytes.count else {
+      throw .last("write \(path)")
+    }
+  }
+
+  /// Removes the file; the lock goes with the object.
+  public func remove() { unlink(path) }
+
+  private static func exclusiveLock() -> flock {
+    var lock = flock()
+    lock.l_type = Int16(F_WRLCK)
+    lock.l_whence = Int16(SEEK_SET)
+    return lock
+  }
+}
+
+/// Why a file could not be locked.
+public enum LockError: Error, CustomStringConvertible {
+  case held(String, by: pid_t)
+  case system(SystemError)
+
+  public var description: String {
+    switch self {
+    case .held(let path, let pid): "\(path) is locked by process \(pid)"
+    case .system(let error): error.description
+    }
+  }
+}

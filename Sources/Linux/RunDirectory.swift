@@ -1,0 +1,30 @@
+import CLinux
+import Glibc
+
+/// Where daemons keep their sockets and pid files.
+public enum RunDirectory {
+  public static let standard = "/run/switchd"
+
+  /// `option` if given, else the environment's `OVS_RUNDIR`, else `/run/switchd`; absolute.
+  public static func resolve(_ option: String? = nil) -> String {
+    if let option, !option.isEmpty { return absolutePath(option) }
+    if let environment = getenv("OVS_RUNDIR"), environment.pointee != 0 {
+      return absolutePath(String(cString: environment))
+    }
+    return standard
+  }
+
+  /// Makes sure that the directory exists; its parent must.
+  public static func create(_ path: String) throws(SystemError) {
+    if mkdir(path, 0o755) == 0 || errno == EEXIST { return }
+    throw .last("create the run directory \(path)")
+  }
+}
+
+/// `path` seen from the current directory.
+public func absolutePath(_ path: String) -> String {
+  if path.hasPrefix("/") { return path }
+  guard let current = getcwd(nil, 0) else { return path }
+  defer { free(current) }
+  return String(cString: current) + "/" + path
+}
