@@ -1,0 +1,177 @@
+import Glibc
+import Linux
+
+/// A QEMU guest with one vhost-user card, controlled through its serial port (see tools/guest/init).
+///
+/// QEMU runs with software emulation: that works on every machine, also one whose /dev/kvm is for show.
+final class Guest: Station {
+  /// Which side of the vhost-user socket QEMU is. `connects` matches a port of type `vhost-user`,
+  /// `listens` one of type `vhost-user-client`.
+  enum Role { case connects, listens }
+
+  let address: String
+  private let command: [String]
+  private let name: String
+  private var program: Program?
+  private var serial: FileDescriptor?
+  private var received = ""
+
+  /// - Parameters:
+  ///   - socket: the vhost-user socket, to whose other end QEMU waits to be connected before the guest starts;
+  ///     nil gives the card QEMU's own network instead.
+  ///   - address: IPv4 address of the card; on the VLAN, if one is given.
+  ///   - device: more properties of the virtio-net device ("mrg_rxbuf=off").
+  init(
+    socket: String?, role: Role = .connects, mac: String, address: String, prefix: Int = 24, vlan: Int? = nil,
+    mtu: Int? = nil,
+    device: [String] = []
+  ) throws {
+    self.address = address
+    name = Scratch.shared.path("guest-\(Scratch.shared.number())")
+    let image = try Self.image.get()
+    var settings = ["console=ttyS0", "quiet", "panic=1", "guest.ip0=\(address)/\(prefix)"]
+    if let vlan { settings.append("guest.vlan0=\(vlan)") }
+    if let mtu { settings.append("guest.mtu0=\(mtu)") }
+    let end = role == .listens ? "server=on,wait=off" : "reconnect=1"
+    let network =
+      socket.map {
+        ["-chardev", "socket,id=char0,path=\($0),\(end)", "-netdev", "vhost-user,id=net0,chardev=char0"]
+      } ?? ["-netdev", "user,id=net0,restrict=on"]
+    // vectors=0: Debian 12's QEMU 7.2 dereferences NULL in its MSI-X code when a vhost-user device runs without KVM;
+    // legacy interrupts avoid that code. romfile=: no network boot.
+    let card = ["virtio-net-pci", "netdev=net0", "mac=\(mac)", "vectors=0", "romfile="] + device
+    command =
+      [
+        "qemu-system-x86_64", "-accel", "tcg", "-m", "160", "-nodefaults", "-no-user-config", "-display",
+        "none",
+        "-object", "memory-backend-memfd,id=mem0,size=160M,share=on", "-machine", "memory-backend=mem0",
+        "-kernel", image.kernel, "-initrd", image.initramfs, "-append", settings.joined(separator: " "),
+        "-serial", "file:\(name).console", "-chardev",
+        "socket,id=commands,path=\(name).serial,server=on,wait=off",
+        "-serial", "chardev:commands", "-device", card.joined(separator: ","),
+      ] + network
+  }
+
+  /// Starts QEMU and waits until the guest takes commands.
+  func start() throws {
+    try launch()
+    try waitUntilReady()
+  }
+
+  /// Starts QEMU; several guests can boot at the same time.
+  func launch() throws {
+    let program = try Program(command, standardOutput: name + ".log")
+    self.program = program
+    received = ""
+    try eventually("QEMU opens its serial port") {
+      guard program.isRunning else { throw HarnessError("QEMU ended: \(readFile(name + ".log"))") }
+      guard let descriptor = try? UnixSocket.connect(name + ".serial") else { return false }
+      serial = consume descriptor
+      return true
+    }
+  }
+
+  func waitUntilReady() throws { _ = try receive(until: "guest ready\n", within: 60) }
+
+  /// Runs a shell command in the guest.
+  func run(_ command: String, within seconds: Double = 30) throws -> Output {
+    let token = "end\(Scratch.shared.number())"
+    try send("\(token) \(command)\n")
+    let output = try receive(until: "\n\(token) ", within: seconds)
+    let status = try receive(until: "\n", within: seconds)
+    return Output(status: Int32(status) ?? -1, standardOutput: output, standardError: "")
+  }
+
+  /// Runs a shell command in the guest that has to succeed; returns its output.
+  @discardableResult
+  func must(_ command: String, within seconds: Double = 30) throws -> String {
+    let output = try run(command, within: seconds)
+    guard output.succeeded else { throw HarnessError("in the guest: \(command): \(output)") }
+    return output.text
+  }
+
+  func ping(_ address: String, count: Int, size: Int) throws -> Output {
+    // busybox knows no fraction of a second between pings, so each is a run of its own.
+    try run(
+      "i=0; while [ $i -lt \(count) ]; do ping -W 2 -c 1 -s \(size) \(address) || exit 1; i=$((i+1)); done",
+      within: Double(count) * 3 + 10)
+  }
+
+  /// Restarts the guest's kernel, with QEMU and its connection staying.
+  func reboot() throws {
+    try send("end0 reboot -f\n")
+    try waitUntilReady()
+  }
+
+  /// kill -9.
+  func kill() {
+    program?.kill()
+    serial = nil
+    unlink(name + ".serial")
+  }
+
+  var isRunning: Bool { program?.isRunning ?? false }
+  /// The kernel's log.
+  var console: String { readFile(name + ".console") }
+
+  private func send(_ text: String) throws {
+    guard let raw = serial?.raw else { throw HarnessError("the guest does not run") }
+    var bytes = Array(text.utf8)
+    while !bytes.isEmpty {
+      let count = write(raw, bytes, bytes.count)
+      if count > 0 {
+        bytes.removeFirst(count)
+      } else {
+        guard errno == EAGAIN else { throw HarnessError("the guest's serial port is gone") }
+        usleep(1000)
+      }
+    }
+  }
+
+  /// What came before `end`, which is taken too.
+  private func receive(until end: String, within seconds: Double) throws -> String {
+    let deadline = now() + seconds
+    while true {
+      if let text = takeReceived(before: end) { return text }
+      let left = deadline - now()
+      guard left > 0 else {
+        throw HarnessError("the guest did not answer within \(seconds) s; it said: \(received) \(console)")
+      }
+      try receiveSome(within: left)
+    }
+  }
+
+  private func takeReceived(before end: String) -> String? {
+    let bytes = Array(received.utf8)
+    let wanted = Array(end.utf8)
+    guard bytes.count >= wanted.count else { return nil }
+    let last = bytes.count - wanted.count
+    guard let start = (0...last).first(where: { Array(bytes[$0..<$0 + wanted.count]) == wanted }) else {
+      return nil
+    }
+    received = String(decoding: bytes[(start + wanted.count)...], as: UTF8.self)
+    return String(decoding: bytes[..<start], as: UTF8.self)
+  }
+
+  private func receiveSome(within seconds: Double) throws {
+    guard let raw = serial?.raw else { throw HarnessError("the guest does not run") }
+    var wait = pollfd(fd: raw, events: Int16(POLLIN), revents: 0)
+    guard poll(&wait, 1, Int32(seconds * 1000) + 1) > 0 else { return }
+    var chunk = [UInt8](repeating: 0, count: 65536)
+    let count = read(raw, &chunk, chunk.count)
+    if count > 0 {
+      received += String(decoding: chunk[..<count], as: UTF8.self)
+    } else if count == 0 || errno != EAGAIN {
+      throw HarnessError("the guest went away; QEMU said: \(readFile(name + ".log")) \(console)")
+    }
+  }
+
+  private static let image = Result { try findImage() }
+
+  private static func findImage() throws -> (kernel: String, initramfs: String) {
+    let paths = try SystemTests.must(["\(Location.package)/tools/guest-image"], within: 300).split(
+      separator: " ")
+    guard paths.count == 2 else { throw HarnessError("tools/guest-image did not print two paths") }
+    return (String(paths[0]), String(paths[1]))
+  }
+}

@@ -1,0 +1,48 @@
+import Glibc
+import Testing
+
+/// What a system test needs of the machine. A test that lacks it says so and is skipped.
+extension Trait where Self == ConditionTrait {
+  static var needsRoot: Self {
+    .enabled(if: getuid() == 0, "needs root, for network namespaces and devices")
+  }
+  static var needsGuests: Self {
+    .enabled(
+      if: haveTools("qemu-system-x86_64", "busybox", "cpio"), "needs QEMU guests; run tools/setup test")
+  }
+  static func needs(_ programs: String...) -> Self {
+    .enabled(
+      if: programs.allSatisfy { haveTools($0) },
+      "needs \(programs.joined(separator: ", ")); run tools/setup test")
+  }
+}
+
+private func haveTools(_ names: String...) -> Bool {
+  let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/sbin:/usr/bin"
+  let directories = path.split(separator: ":")
+  return names.allSatisfy { name in directories.contains { access("\($0)/\(name)", X_OK) == 0 } }
+}
+
+/// Where things are.
+enum Location {
+  /// The top of the source tree.
+  static let package: String = {
+    var parts = #filePath.split(separator: "/")
+    parts.removeLast(4)
+    return "/" + parts.joined(separator: "/")
+  }()
+
+  /// The directory with `switchd`, `switchdbd` and `switchctl`: where the tests were built, unless
+  /// SWITCHD_PROGRAMS names another.
+  static let programs: String = {
+    if let directory = getenv("SWITCHD_PROGRAMS") { return String(cString: directory) }
+    var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+    let count = readlink("/proc/self/exe", &buffer, buffer.count)
+    let path = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return "/" + path.split(separator: "/").dropLast().joined(separator: "/")
+  }()
+}
+
+/// All system tests: one at a time, because they share the machine's two or so processors and its kernel.
+@Suite(.serialized, .needsRoot)
+enum System {}
