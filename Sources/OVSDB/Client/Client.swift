@@ -1,0 +1,268 @@
+import JSONRPC
+import Linux
+
+/// A client of one database: keeps a replica of the monitored tables and sends transactions.
+///
+/// It connects, and reconnects for ever with a growing pause between attempts; after every connection it reads the
+/// schema, monitors (RFC 7047 §4.1.5) and compares the new contents with the old, so that a listener sees one batch of
+/// changes per reconnection and one per `update`. A server that sends nonsense loses the session: one line in the
+/// log, and another attempt. It belongs to the event loop's thread.
+public final class Client {
+  public struct Options: Sendable {
+    public var database = "Open_vSwitch"
+    /// Pause after the first failed attempt, in milliseconds; doubled after each further one.
+    public var minimumBackoff = 100
+    /// Longest pause; nil: 8000 for TCP and 1000 for unix sockets, where an attempt costs nothing.
+    public var maximumBackoff: Int?
+    /// An idle server is asked for an echo after so many milliseconds, and given up after as many again; nil: 5000
+    /// for TCP and never for unix sockets, whose end the kernel reports.
+    public var probeInterval: Int?
+    public var limits = Connection.Limits()
+    public init() {}
+  }
+
+  /// Chooses the tables and columns to monitor from the server's schema.
+  public typealias Selector = (DatabaseSchema) -> [String: [String]]
+
+  /// Called when the replica has changed: once after (re)connecting, even when nothing differs, and once per batch.
+  public var onChange: ((ReplicaChanges) -> Void)?
+  /// Called with the reason when a session ends or cannot be made; the client goes on trying.
+  public var onDisconnect: ((String) -> Void)?
+
+  /// What the database held when it was last heard of; nil before the first synchronization.
+  public private(set) var replica: Replica?
+  /// Whether there is a session and the replica follows it.
+  public private(set) var isSynchronized = false
+  /// Whether the lock asked for by `lock` is held.
+  public private(set) var hasLock = false
+
+  private let loop: EventLoop
+  private let remotes: [Remote]
+  private let options: Options
+  private let selector: Selector
+  private var connection: Connection?
+  private var retry: EventLoop.Timer?
+  private var attempts = 0
+  private var nextRemote = 0
+  private var lockName: String?
+  private var onLock: ((Bool) -> Void)?
+
+  /// A client of the database served at any of `remotes` (not empty), tried in turn. Call `start` to connect.
+  public init(
+    _ loop: EventLoop, remotes: [Remote], options: Options = Options(),
+    monitoring selector: @escaping Selector
+  ) {
+    precondition(!remotes.isEmpty, "a client needs a remote")
+    self.loop = loop
+    self.remotes = remotes
+    self.options = options
+    self.selector = selector
+  }
+
+  deinit {
+    retry?.cancel()
+    connection?.close()
+  }
+
+  /// Monitors these tables; nil stands for all columns. What the server's schema lacks is left out.
+  public static func tables(_ wanted: [String: [String]?]) -> Selector {
+    { schema in
+      var selection: [String: [String]] = [:]
+      for (name, columns) in wanted {
+        guard let table = schema[table: name] else { continue }
+        selection[name] = columns?.filter { table[column: $0] != nil } ?? table.columns.map(\.name)
+      }
+      return selection
+    }
+  }
+
+  /// Monitors everything.
+  public static func everything(_ schema: DatabaseSchema) -> [String: [String]] {
+    [String: [String]](uniqueKeysWithValues: schema.tables.map { ($0.name, $0.columns.map(\.name)) })
+  }
+
+  /// The remote in use, or tried next.
+  public var remote: Remote { remotes[nextRemote] }
+
+  public func start() {
+    guard connection == nil, retry == nil else { return }
+    connect()
+  }
+
+  /// Ends the session and stops trying. Transactions without a reply fail.
+  public func stop() {
+    retry?.cancel()
+    retry = nil
+    let connection = self.connection
+    self.connection = nil
+    connection?.close()
+    forgetSession()
+  }
+
+  /// Sends one transaction; `completion` is called once. The replica reflects its effects by then.
+  public func transact(
+    _ operations: [JSON], _ completion: @escaping (Result<TransactionResult, TransactionError>) -> Void
+  ) {
+    guard let connection, isSynchronized else { return completion(.failure(.notConnected)) }
+    connection.request("transact", [.string(options.database)] + operations) { reply in
+      completion(Self.result(reply, operations.count))
+    }
+  }
+
+  /// Asks for the named lock, now and after every reconnection; `onLock` says when it is acquired and lost.
+  public func lock(_ name: String, _ onLock: @escaping (Bool) -> Void) {
+    lockName = name
+    self.onLock = onLock
+    if let connection { requestLock(connection) }
+  }
+
+  private static func result(_ reply: Result<JSON, ReplyError>, _ operations: Int)
+    -> Result<TransactionResult, TransactionError>
+  {
+    do throws(TransactionError) {
+      switch reply {
+      case .success(let json): return .success(try TransactionResult(json, operations: operations))
+      case .failure(.refused(let error)):
+        throw .refused(OVSDBError(error)?.description ?? error.string ?? error.excerpt)
+      case .failure(.closed(let reason)): throw .connectionLost(reason)
+      }
+    } catch { return .failure(error) }
+  }
+}
+
+// Connecting.
+extension Client {
+  private func connect() {
+    retry = nil
+    do throws(SystemError) {
+      let connection = try Connection.connect(to: remote, loop, limits: options.limits)
+      self.connection = connection
+      // Strong for as long as it is the session: a late event of an old connection must find nobody.
+      connection.onClose = { [weak self, weak connection] reason in
+        guard let self, let connection, connection === self.connection else { return }
+        sessionEnded(reason)
+      }
+      connection.onNotification = { [weak self, weak connection] method, params in
+        guard let self, let connection, connection === self.connection else { return }
+        notified(method, params)
+      }
+      connection.probe(everyMilliseconds: options.probeInterval ?? (isTCP ? 5000 : 0))
+      if lockName != nil { requestLock(connection) }
+      requestSchema(connection)
+    } catch { sessionEnded(error.reason) }
+  }
+
+  private var isTCP: Bool {
+    switch remote {
+    case .tcp, .listenTCP: true
+    case .unix, .listenUnix: false
+    }
+  }
+
+  /// Schedules the next attempt and tells the listeners that there is no session.
+  private func sessionEnded(_ reason: String) {
+    if attempts == 0 { Log.info("ovsdb-client", "\(remote): \(reason); reconnecting") }
+    connection = nil
+    forgetSession()
+    let longest = max(options.minimumBackoff, options.maximumBackoff ?? (isTCP ? 8000 : 1000))
+    let pause = min(longest, options.minimumBackoff << min(attempts, 16))
+    attempts += 1
+    nextRemote = (nextRemote + 1) % remotes.count
+    retry = loop.after(milliseconds: pause) { [weak self] in self?.connect() }
+    onDisconnect?(reason)
+  }
+
+  private func forgetSession() {
+    isSynchronized = false
+    setLock(false)
+  }
+
+  /// What the server sent cannot be worked with.
+  private func giveUp(_ connection: Connection, _ reason: String) {
+    guard connection === self.connection else { return }
+    Log.warning("ovsdb-client", "\(remote): \(reason); closing the session")
+    self.connection = nil
+    connection.close()
+    sessionEnded(reason)
+  }
+}
+
+// The session: schema, monitor, updates.
+extension Client {
+  private func requestSchema(_ connection: Connection) {
+    ask(connection, "get_schema", [.string(options.database)]) { client, reply throws(OVSDBError) in
+      let schema = try DatabaseSchema(reply)
+      client.requestMonitor(connection, schema)
+    }
+  }
+
+  private func requestMonitor(_ connection: Connection, _ schema: DatabaseSchema) {
+    let selection = selector(schema)
+    let requests = selection.mapValues { columns -> JSON in
+      [["columns": .array(columns.map { .string($0) })]]
+    }
+    let name = JSON.string(options.database)
+    ask(connection, "monitor", [name, name, .object(requests)]) { client, reply throws(OVSDBError) in
+      var replica = Replica(schema: schema, monitored: selection)
+      let initial = try replica.apply(reply)
+      let changes = client.replica.map { $0.changes(to: replica) } ?? initial
+      client.replica = replica
+      client.isSynchronized = true
+      client.attempts = 0
+      client.onChange?(changes)
+    }
+  }
+
+  private func notified(_ method: String, _ params: [JSON]) {
+    guard let connection else { return }
+    switch method {
+    case "update":
+      // RFC 7047 §4.1.6: [monitor id, table updates].
+      guard isSynchronized, params.count == 2, params[0] == .string(options.database) else {
+        return giveUp(connection, "an update that was not asked for")
+      }
+      do throws(OVSDBError) {
+        guard let changes = try replica?.apply(params[1]) else { return }
+        if !changes.isEmpty { onChange?(changes) }
+      } catch { giveUp(connection, "malformed update: \(error.details)") }
+    case "locked": if params.first?.string == lockName { setLock(true) }
+    case "stolen": if params.first?.string == lockName { setLock(false) }
+    default: break
+    }
+  }
+
+  private func requestLock(_ connection: Connection) {
+    guard let lockName else { return }
+    ask(connection, "lock", [.string(lockName)]) { client, reply throws(OVSDBError) in
+      guard let locked = reply["locked"]?.bool else { throw .syntax("the reply to lock has no \"locked\"") }
+      if locked { client.setLock(true) }
+    }
+  }
+
+  private func setLock(_ held: Bool) {
+    guard held != hasLock else { return }
+    hasLock = held
+    onLock?(held)
+  }
+
+  /// Sends a request of the session's own; an error or a malformed reply ends the session.
+  private func ask(
+    _ connection: Connection, _ method: String, _ params: [JSON],
+    _ handle: @escaping (Client, JSON) throws(OVSDBError) -> Void
+  ) {
+    connection.request(method, params) { [weak self] reply in
+      // A closed session is reported by `onClose`.
+      guard let self, connection === self.connection else { return }
+      switch reply {
+      case .success(let json):
+        do throws(OVSDBError) { try handle(self, json) } catch {
+          giveUp(connection, "malformed reply to \(method): \(error.details)")
+        }
+      case .failure(.refused(let error)):
+        giveUp(
+          connection, "\(method) failed: \(OVSDBError(error)?.description ?? error.string ?? error.excerpt)")
+      case .failure(.closed): break
+      }
+    }
+  }
+}
