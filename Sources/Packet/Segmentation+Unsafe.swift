@@ -131,7 +131,7 @@ public enum SoftwareOffload {
   ) -> Plan? {
     let offload = outgoing.offload
     guard isChecksumInside(offload, outgoing.length), offload.gsoSize > 0,
-      let layout = HeaderLayout(original, count: known), matches(offload, layout),
+      let layout = HeaderLayout(original, count: known), matches(offload, layout, isPartial: false),
       let network = layout.network, let transportOffset = layout.transportOffset,
       let headerLength = layout.payloadOffset
     else { return nil }
@@ -291,11 +291,8 @@ extension SoftwareOffload {
     guard offload.gsoSize > 0, Int(offload.headerLength) <= frameLength,
       let layout = HeaderLayout(header, count: headerLength)
     else { return false }
-    if layout.network == .ipv6, layout.isTruncated, layout.transportOffset == nil {
-      // Extension headers reach beyond the snapshot: segmentation will look at a longer copy.
-      return isKnown(offload) && offload.gsoType & ~Offload.GSO.ecn != Offload.GSO.tcp4
-    }
-    return matches(offload, layout)
+    // What reaches beyond the snapshot is decided by segmentation, which looks at a longer copy.
+    return matches(offload, layout, isPartial: headerLength < frameLength)
   }
 
   /// Whether the checksum field lies behind the Ethernet header, inside the frame, and where a header can be.
@@ -316,17 +313,22 @@ extension SoftwareOffload {
     }
   }
 
-  /// Whether the GSO type and the checksum's place are those of the frame's transport header.
-  private static func matches(_ offload: Offload, _ layout: HeaderLayout) -> Bool {
-    guard isKnown(offload), !layout.isFragment, let transportOffset = layout.transportOffset else {
-      return false
+  /// Whether the GSO type and the checksum's place are those of the frame's transport header, as far as it is seen
+  /// when the bytes walked are only a part of the frame.
+  private static func matches(_ offload: Offload, _ layout: HeaderLayout, isPartial: Bool) -> Bool {
+    guard isKnown(offload), !layout.isFragment else { return false }
+    let type = offload.gsoType & ~Offload.GSO.ecn
+    let isTCP = type != Offload.GSO.udp
+    if let network = layout.network {
+      if type == Offload.GSO.tcp4 && network != .ipv4 { return false }
+      if type == Offload.GSO.tcp6 && network != .ipv6 { return false }
     }
-    let isTCP = layout.transportProtocol == HeaderLayout.IPProtocol.tcp
-    switch offload.gsoType & ~Offload.GSO.ecn {
-    case Offload.GSO.tcp4: guard layout.network == .ipv4, isTCP else { return false }
-    case Offload.GSO.tcp6: guard layout.network == .ipv6, isTCP else { return false }
-    default: guard layout.transportProtocol == HeaderLayout.IPProtocol.udp else { return false }
+    if let number = layout.transportProtocol {
+      guard number == (isTCP ? HeaderLayout.IPProtocol.tcp : HeaderLayout.IPProtocol.udp) else {
+        return false
+      }
     }
+    guard let transportOffset = layout.transportOffset else { return isPartial && layout.isTruncated }
     return !offload.needsChecksum
       || (Int(offload.checksumStart) == transportOffset && offload.checksumOffset == (isTCP ? 16 : 6))
   }
