@@ -25,7 +25,7 @@ public struct HeaderArena: ~Copyable {
 
   /// The next slot; its bytes are undefined.
   // SAFETY: `remaining > 0` is the caller's duty, so the slot lies in the allocation.
-  mutating func take() -> UnsafeMutableRawPointer {
+  public mutating func take() -> UnsafeMutableRawPointer {
     let slot = memory + used &* Self.slotLength
     used = used &+ 1
     return slot

@@ -17,11 +17,14 @@ public struct PortCounters {
 
   /// Zeroes. Whoever makes it calls `deallocate`.
   public init() {
-    words = .allocate(capacity: Self.count)
+    // Whole cache-line pairs: two threads' counters never share one.
+    let bytes = (Self.count * 8 + 127) / 128 * 128
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 128)
+    words = memory.bindMemory(to: Atomic<UInt64>.self, capacity: Self.count)
     for index in 0..<Self.count { (words + index).initialize(to: Atomic(0)) }
   }
 
-  public func deallocate() { words.deallocate() }
+  public func deallocate() { UnsafeMutableRawPointer(words).deallocate() }
 
   @inlinable @inline(__always)
   public func add(_ field: Field, _ amount: Int) { add(word: field.rawValue, amount) }

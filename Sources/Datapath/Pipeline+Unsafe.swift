@@ -1,0 +1,311 @@
+// The pipeline
+// ============
+//
+// What happens to a burst between the port it came from and the ports it goes to. Policy first:
+//
+//  1. *Admit.* Runts, frames from group addresses and inconsistent offload requests are dropped. The frame's VLAN
+//     comes from its tag or the port's; a VLAN the port does not carry is dropped. From here on a frame belongs to
+//     one VLAN, and its header says tagged or untagged, never "priority-tagged".
+//  2. *Learn.* The source is behind this port.
+//  3. *Decide.* A known destination is one port; an unknown or group destination is every port of the bridge that
+//     carries the VLAN. Never the port it came from.
+//  4. *Fit.* Toward each output: tag pushed or popped as that port wants it; MTU; offloads it cannot take are done in
+//     software.
+//  5. *Send.* Each output is entered once, with all of the burst's frames for it.
+//
+// Step 3 is where a flow table will stand: a bridge holding only the NORMAL flow keeps going straight to the MAC
+// table.
+
+import CLinux
+import Packet
+import Ports
+import Synchronization
+
+/// One poll thread's forwarding state.
+struct Pipeline: ~Copyable {
+  let thread: Int
+  var batch = Batch()
+  var outputs = Outputs()
+  private var headers = HeaderArena(capacity: 2048)
+  /// Per frame of the burst: the item with the other tagging, 0 when not made yet.
+  private let retagged: UnsafeMutablePointer<UInt16>
+  /// Seconds since the datapath started; what the MAC table ages by.
+  var now: UInt32 = 0
+
+  init(thread: Int) {
+    self.thread = thread
+    retagged = .allocate(capacity: Batch.capacity)
+    retagged.initialize(repeating: 0, count: Batch.capacity)
+  }
+
+  deinit { retagged.deallocate() }
+
+  /// Moves one burst from `queue` to wherever it goes; returns its frames.
+  // SAFETY: `view` is the one loaded at the beginning of this turn and stays until the next; the queue is this
+  // thread's.
+  @inline(__always)
+  mutating func forward(_ queue: UnsafeMutablePointer<ReceiveQueue>, _ view: borrowing View) -> Int {
+    let source = queue.pointee
+    batch.clear()
+    let received = source.io.receive(queue: source.queue, into: &batch, source.counters)
+    if received == 0 { return 0 }
+    if let port = view.ports[Int(source.port)] {
+      classify(from: source, port, view)
+      sendAll(view)
+    }
+    source.io.release(queue: source.queue, batch, source.counters)
+    return received
+  }
+
+  // MARK: Admit, learn, decide
+
+  private mutating func classify(from source: ReceiveQueue, _ port: PortEntry, _ view: borrowing View) {
+    let bridge = view.bridges[Int(port.bridge)]!
+    let macTable = bridge.macTable
+    for index in 0..<batch.count {
+      retagged[index] = 0
+      guard let frame = admit(index, port, source.counters) else { continue }
+      let header = UnsafeRawPointer(batch.frames[index].header)
+      let sourceAddress = header.address(at: 6)
+      let destination = header.address(at: 0)
+      guard sourceAddress >> 40 & 1 == 0 else {
+        source.counters.drop(.badSource)
+        continue
+      }
+      macTable.pointee.learn(MACTable.key(sourceAddress, vlan: frame.vlan), port: source.port, now: now)
+      if destination >> 40 & 1 == 0 {
+        let output = macTable.pointee.lookup(MACTable.key(destination, vlan: frame.vlan))
+        if output >= 0 && output < view.portLimit, let entry = view.ports[output], entry.bridge == port.bridge
+        {
+          if output == Int(source.port) || !entry.vlan.carries(frame.vlan) {
+            source.counters.drop(.noOutput)
+          } else {
+            add(index, frame, to: output, entry, source.counters, view)
+          }
+          continue
+        }
+      } else if destination & ~0xF == 0x0180_C200_0000 && !bridge.forwardsReserved {
+        source.counters.drop(.reservedAddress)
+        continue
+      }
+      flood(index, frame, from: Int(source.port), bridge, source.counters, view)
+    }
+  }
+
+  /// A frame's place in the bridge: its VLAN, and whether its header carries a tag.
+  private struct Admitted {
+    let vlan: Int
+    let isTagged: Bool
+  }
+
+  @inline(__always)
+  private mutating func admit(_ index: Int, _ port: PortEntry, _ counters: PortCounters) -> Admitted? {
+    let frame = batch.frames + index
+    let length = Int(frame.pointee.headerLength)
+    guard length >= 14 else {
+      counters.drop(.runt)
+      return nil
+    }
+    outputs.items[index] = Outgoing(
+      header: frame.pointee.header, headerLength: frame.pointee.headerLength,
+      frame: UInt32(truncatingIfNeeded: index),
+      sourceOffset: frame.pointee.headerLength,
+      sourceLength: frame.pointee.length &- frame.pointee.headerLength,
+      offload: frame.pointee.offload)
+    if !frame.pointee.offload.isNone && !SoftwareOffload.isConsistent(frame.pointee) {
+      counters.drop(.badOffload)
+      return nil
+    }
+    let type = UnsafeRawPointer(frame.pointee.header).networkUInt16(at: 12)
+    guard type == 0x8100 || type == 0x88A8 else {
+      if port.vlan.isTransparent { return Admitted(vlan: 0, isTagged: false) }
+      let vlan = port.vlan.admit(0)
+      if vlan >= 0 { return Admitted(vlan: vlan, isTagged: false) }
+      counters.drop(.vlanNotAllowed)
+      return nil
+    }
+    return admitTagged(index, length, port, counters)
+  }
+
+  private mutating func admitTagged(_ index: Int, _ length: Int, _ port: PortEntry, _ counters: PortCounters)
+    -> Admitted?
+  {
+    guard length >= 18 else {
+      counters.drop(.runt)
+      return nil
+    }
+    let tag = Int(UnsafeRawPointer(batch.frames[index].header).networkUInt16(at: 14) & 0xFFF)
+    let vlan = port.vlan.admit(tag)
+    guard vlan >= 0 else {
+      counters.drop(.vlanNotAllowed)
+      return nil
+    }
+    if tag != 0 { return Admitted(vlan: vlan, isTagged: true) }
+    // A priority tag names no VLAN: the frame goes on untagged. The header is this burst's own, so it moves in place.
+    let header = outputs.items[index].header
+    let moved = UnsafeMutableRawPointer(mutating: header) + 4
+    memmove(moved, header, 12)
+    outputs.items[index].header = UnsafeRawPointer(moved)
+    outputs.items[index].headerLength &-= 4
+    outputs.items[index].offload = outputs.items[index].offload.shifted(by: -4)
+    return Admitted(vlan: vlan, isTagged: false)
+  }
+
+  @inline(never)
+  private mutating func flood(
+    _ index: Int, _ frame: Admitted, from source: Int, _ bridge: BridgeEntry, _ counters: PortCounters,
+    _ view: borrowing View
+  ) {
+    var copies = 0
+    for position in 0..<bridge.portCount {
+      let output = Int(bridge.ports[position])
+      guard output != source, let entry = view.ports[output], entry.vlan.carries(frame.vlan) else { continue }
+      add(index, frame, to: output, entry, counters, view)
+      copies &+= 1
+    }
+    if copies == 0 { counters.drop(.noOutput) }
+  }
+
+  // MARK: Fit
+
+  /// Lists frame `index` for `output`, in the form that port takes.
+  @inline(__always)
+  private mutating func add(
+    _ index: Int, _ frame: Admitted, to output: Int, _ entry: PortEntry, _ sourceCounters: PortCounters,
+    _ view: borrowing View
+  ) {
+    let offload = outputs.items[index].offload
+    if !offload.isNone && !entry.io.accepts.allow(offload) {
+      return finish(index, frame, for: output, entry, sourceCounters, view)
+    }
+    var item = index
+    if frame.vlan != 0 && entry.vlan.tags(frame.vlan) != frame.isTagged { item = retag(index, frame, view) }
+    if offload.isGSO || outputs.items[item].length <= Int(entry.longestFrame) &+ 4 {
+      list(item, for: output, view)
+    } else {
+      entry.slot.pointee.counters[thread].drop(.exceedsMTU)
+    }
+  }
+
+  @inline(__always)
+  private mutating func list(_ item: Int, for output: Int, _ view: borrowing View) {
+    if outputs.append(item, to: output) { send(output, view) }
+  }
+
+  /// The item holding frame `index` with a tag where it has none, or without the one it has.
+  private mutating func retag(_ index: Int, _ frame: Admitted, _ view: borrowing View) -> Int {
+    if retagged[index] != 0 { return Int(retagged[index]) }
+    makeRoom(items: 1, view)
+    let header = headers.take()
+    var variant = outputs.items[index]
+    let old = variant.header
+    let length = Int(variant.headerLength)
+    // SAFETY: a snapshot holds at least 14 bytes, 18 when tagged, and at most 64; an arena header has 256.
+    header.copyMemory(from: old, byteCount: 12)
+    if frame.isTagged {
+      (header + 12).copyMemory(from: old + 16, byteCount: length &- 16)
+      variant.headerLength &-= 4
+      variant.offload = variant.offload.shifted(by: -4)
+    } else {
+      let tag = UInt32(0x8100) << 16 | UInt32(truncatingIfNeeded: frame.vlan)
+      (header + 12).storeBytes(of: tag.bigEndian, as: UInt32.self)
+      (header + 16).copyMemory(from: old + 12, byteCount: length &- 12)
+      variant.headerLength &+= 4
+      variant.offload = variant.offload.shifted(by: 4)
+    }
+    variant.header = UnsafeRawPointer(header)
+    let item = place(variant)
+    retagged[index] = UInt16(truncatingIfNeeded: item)
+    return item
+  }
+
+  /// Does in software what `output` cannot: checksums, segmentation.
+  @inline(never)
+  private mutating func finish(
+    _ index: Int, _ frame: Admitted, for output: Int, _ entry: PortEntry, _ sourceCounters: PortCounters,
+    _ view: borrowing View
+  ) {
+    // Room for everything one frame can become, before any of it is made: making room forgets what was made.
+    makeRoom(items: SoftwareOffload.maximumSegments + 1, view)
+    var item = index
+    if frame.vlan != 0 && entry.vlan.tags(frame.vlan) != frame.isTagged { item = retag(index, frame, view) }
+    let first = outputs.itemCount
+    var count = 0
+    let items = outputs.items
+    let whole = items[item]
+    let outcome = SoftwareOffload.resolve(whole, in: batch, toward: entry.io.accepts, headers: &headers) {
+      segment in
+      items[first &+ count] = segment
+      count &+= 1
+    }
+    guard case .resolved = outcome else { return sourceCounters.drop(.badOffload) }
+    outputs.itemCount = first &+ count
+    for segment in first..<first &+ count { list(segment, for: output, view) }
+  }
+
+  private mutating func place(_ item: Outgoing) -> Int {
+    let index = outputs.itemCount
+    outputs.items[index] = item
+    outputs.itemCount = index &+ 1
+    return index
+  }
+
+  /// Sends what is listed if `count` more items or headers would not fit.
+  @inline(__always)
+  private mutating func makeRoom(items count: Int, _ view: borrowing View) {
+    if outputs.itemCount &+ count > Outputs.itemCapacity || headers.remaining < count {
+      sendAll(view)
+      for index in 0..<Batch.capacity { retagged[index] = 0 }
+    }
+  }
+
+  // MARK: Send
+
+  @inline(__always)
+  private mutating func sendAll(_ view: borrowing View) {
+    for position in 0..<outputs.touchedCount { send(outputs.touchedPort(position), view) }
+    outputs.reset()
+    headers.reset()
+  }
+
+  /// Sends everything listed for `output`.
+  // SAFETY: the transmit lock makes this the only thread inside the port's transmit side.
+  @inline(__always)
+  private mutating func send(_ output: Int, _ view: borrowing View) {
+    let list = outputs.list(output)
+    if list.count == 0 { return }
+    let entry = view.ports[output]!
+    let counters = entry.slot.pointee.counters[thread]
+    let isShared = view.threadCount > 1
+    if isShared { lockTransmit(entry.slot) }
+    entry.io.transmit(outputs.items, list.indices, count: list.count, from: batch, counters)
+    entry.io.flush(counters)
+    if isShared { entry.slot.pointee.transmitLock.store(false, ordering: .releasing) }
+    outputs.empty(output)
+  }
+
+  private func lockTransmit(_ slot: UnsafeMutablePointer<PortSlot>) {
+    var attempts = 0
+    while slot.pointee.transmitLock.exchange(true, ordering: .acquiring) {
+      attempts &+= 1
+      // The holder may have lost its processor; on a machine with fewer processors than threads, let it run.
+      if attempts & 1023 == 0 { sched_yield() } else { cl_pause() }
+    }
+  }
+}
+
+extension UnsafeRawPointer {
+  // SAFETY: callers have checked that the header is long enough (14 bytes), and a snapshot's memory has 64.
+  @inline(__always)
+  fileprivate func networkUInt16(at offset: Int) -> UInt16 {
+    UInt16(bigEndian: loadUnaligned(fromByteOffset: offset, as: UInt16.self))
+  }
+
+  /// The six bytes at `offset` (0 or 6) as a number.
+  @inline(__always)
+  fileprivate func address(at offset: Int) -> UInt64 {
+    offset == 0
+      ? UInt64(bigEndian: loadUnaligned(fromByteOffset: 0, as: UInt64.self)) >> 16
+      : UInt64(bigEndian: loadUnaligned(fromByteOffset: 4, as: UInt64.self)) & 0xFFFF_FFFF_FFFF
+  }
+}

@@ -1,0 +1,49 @@
+import Packet
+
+/// A bridge's own settings: Bridge.other_config, read.
+public struct BridgeSettings: Equatable, Sendable {
+  /// Seconds a MAC address is remembered without traffic (`mac-aging-time`), 15 to 3600 as Open vSwitch bounds it.
+  public var macAgingTime = 300
+  /// MAC addresses remembered at most (`mac-table-size`), 10 to 1,000,000.
+  public var macTableSize = 8192
+  /// Whether frames to 01:80:c2:00:00:0x are forwarded (`forward-bpdu`).
+  public var forwardsReserved = false
+
+  public init() {}
+}
+
+/// How poll threads behave.
+public struct PollSettings: Equatable, Sendable {
+  /// One poll thread per processor, pinned to it (`pmd-cpu-mask`); empty means one thread that runs anywhere.
+  public var cpus: [Int] = []
+  /// How long a poll thread looks for work before it sleeps, in microseconds.
+  public var idleMicroseconds = 100
+
+  public init() {}
+}
+
+/// A learned address.
+public struct MACEntry: Equatable, Sendable {
+  public let port: PortID
+  public let vlan: Int
+  public let address: MACAddress
+  /// Seconds since a frame from it was last seen.
+  public let age: Int
+
+  public init(port: PortID, vlan: Int, address: MACAddress, age: Int) {
+    self.port = port
+    self.vlan = vlan
+    self.address = address
+    self.age = age
+  }
+}
+
+/// A bridge of the datapath, for as long as it exists.
+public struct BridgeID: Hashable, Sendable {
+  let index: Int
+}
+
+/// A port of the datapath, for as long as it exists; the index is used again later.
+public struct PortID: Hashable, Sendable {
+  let index: UInt16
+}
