@@ -21,6 +21,15 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
+/// `swift package <verb>`: Plugins/<Name>, which runs one of tools/.
+func command(_ name: String, _ verb: String, _ description: String, writes: Bool = false) -> Target {
+  .plugin(
+    name: name,
+    capability: .command(
+      intent: .custom(verb: verb, description: description),
+      permissions: writes ? [.writeToPackageDirectory(reason: description)] : []))
+}
+
 let package = Package(
   name: "switchd",
   products: [
@@ -58,6 +67,10 @@ let package = Package(
     tests("OVSDBTests", ["OVSDB", "JSONRPC", "Linux"]),
     tests("ConfigurationTests", ["Configuration", "OVSDB", "JSONRPC", "Linux", "Datapath"]),
     tests("SystemTests", ["Linux", "JSONRPC", "VirtioTesting"]),
+    command("Format", "format", "Formats every Swift file in place", writes: true),
+    command("Lint", "lint", "Checks format, unsafe constructs and scripts"),
+    command("Bench", "bench", "Measures throughput, start time, idle cost and memory"),
+    command("Fuzz", "fuzz", "Runs a fuzz target"),
   ],
   cLanguageStandard: .gnu17
 )
