@@ -65,7 +65,9 @@ let package = Package(
     tests("NetlinkTests", ["Netlink", "Linux"]),
     tests("JSONRPCTests", ["JSONRPC", "Linux"]),
     tests("OVSDBTests", ["OVSDB", "JSONRPC", "Linux"]),
-    tests("ConfigurationTests", ["Configuration", "OVSDB", "JSONRPC", "Linux", "Datapath"]),
+    tests(
+      "ConfigurationTests",
+      ["Configuration", "OVSDB", "JSONRPC", "Linux", "Datapath", "Ports", "Packet"]),
     tests("SystemTests", ["Linux", "JSONRPC", "VirtioTesting"]),
     command("Format", "format", "Formats every Swift file in place", writes: true),
     command("Lint", "lint", "Checks format, unsafe constructs and scripts"),

@@ -1,0 +1,131 @@
+import Datapath
+import JSONRPC
+import Linux
+import OVSDB
+import Ports
+
+/// Keeps a datapath as one database describes it, and the database informed.
+///
+/// Any change of the database leads to a comparison, whether or not `next_cfg` was touched. Without the database
+/// forwarding goes on as it was. The lock `ovs_vswitchd` decides between several switches on one database: who does
+/// not have it removes its ports and stands by.
+public final class ConfigurationFollower {
+  public let reconciler: Reconciler
+  public let client: Client
+
+  private let loop: EventLoop
+  private let runDirectory: String
+  private let writer: StatusWriter
+  private var rows: SwitchRows?
+  private var statisticsTimer: EventLoop.Timer?
+  private var isStandingBy = false
+  private var isInserting = false
+  private var knownProblems: Set<String> = []
+
+  public init(
+    _ loop: EventLoop, remote: Remote, _ datapath: any DatapathControl, _ ports: any PortMaking,
+    runDirectory: String, retryPause: ClosedRange<Int> = 1000...30_000
+  ) {
+    self.loop = loop
+    self.runDirectory = runDirectory
+    client = Client(loop, remotes: [remote], monitoring: Client.tables(RowReader.monitored))
+    reconciler = Reconciler(loop, datapath, ports, retryPause: retryPause)
+    writer = StatusWriter(loop, client, reconciler, datapath)
+  }
+
+  public func start() {
+    client.onChange = { [weak self] _ in self?.databaseChanged() }
+    client.lock(StatusWriter.lock) { [weak self] held in self?.lockChanged(held) }
+    reconciler.onChange = { [weak self] in self?.writer.write() }
+    client.start()
+    scheduleStatistics()
+  }
+
+  /// Ends the session and removes every port and bridge. The database keeps the last status.
+  public func stop() {
+    statisticsTimer?.cancel()
+    client.onChange = nil
+    client.stop()
+    reconciler.removeAll()
+  }
+
+  /// A port's status changed.
+  public func statusChanged() { writer.writeSoon() }
+
+  private func lockChanged(_ held: Bool) {
+    if held {
+      if isStandingBy { Log.info("configuration", "the other switch is gone: taking over") }
+      isStandingBy = false
+      if client.isSynchronized { databaseChanged() }
+    } else if client.isSynchronized {
+      standBy()
+    }
+  }
+
+  /// Another switch works for this database: two with the same devices would disturb each other.
+  private func standBy() {
+    guard !isStandingBy else { return }
+    isStandingBy = true
+    Log.warning(
+      "configuration",
+      "another switch follows \(client.remote) (it holds the lock \(StatusWriter.lock)): standing by until it is gone"
+    )
+    rows = nil
+    writer.rows = nil
+    reconciler.removeAll()
+  }
+
+  private func databaseChanged() {
+    guard let replica = client.replica else { return }
+    guard client.hasLock else { return standBy() }
+    if replica.rows("Open_vSwitch").isEmpty { insertRoot(replica.schema) }
+    let rows = RowReader.read(replica)
+    if rows != self.rows || writer.rows == nil { converge(rows) }
+    writer.write()
+  }
+
+  private func converge(_ rows: SwitchRows?) {
+    self.rows = rows
+    let desired =
+      rows.map { rows in
+        Validation.judge(rows, runDirectory: runDirectory) { reconciler.holds($0, on: $1) }
+      } ?? DesiredState()
+    logProblems(desired)
+    reconciler.apply(desired)
+    writer.rows = rows
+  }
+
+  /// A new database has no Open_vSwitch row; whoever comes first makes it.
+  private func insertRoot(_ schema: DatabaseSchema) {
+    guard !isInserting, let table = schema[table: "Open_vSwitch"] else { return }
+    isInserting = true
+    var transaction = TransactionBuilder()
+    transaction.expectEmpty(table)
+    transaction.insert(table, .random(), [:])
+    transaction.assertLock(StatusWriter.lock)
+    client.transact(transaction.operations) { [weak self] _ in
+      // When it failed, somebody else was quicker, or the next session tries again.
+      self?.isInserting = false
+    }
+  }
+
+  /// Each problem is logged when it appears.
+  private func logProblems(_ desired: DesiredState) {
+    let refusals = desired.refusals.values.map { "interface refused: \($0)" }
+    let problems = Set(desired.warnings + refusals)
+    for problem in problems.subtracting(knownProblems).sorted() { Log.warning("configuration", problem) }
+    knownProblems = problems
+  }
+
+  private func scheduleStatistics() {
+    let interval = BridgeConfiguration.statisticsInterval(rows?.otherConfig ?? [:])
+    statisticsTimer = loop.after(milliseconds: interval) { [weak self] in
+      guard let self else { return }
+      if client.hasLock {
+        writer.updateStatistics()
+        writer.write()
+      }
+      scheduleStatistics()
+    }
+  }
+}

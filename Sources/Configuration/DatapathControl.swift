@@ -1,0 +1,25 @@
+import Datapath
+import Linux
+import Ports
+
+/// What the reconciler needs of a datapath; `Datapath` is one.
+public protocol DatapathControl: AnyObject {
+  func apply(_ settings: PollSettings) throws(SystemError)
+  func addBridge(_ name: String, _ settings: BridgeSettings) -> BridgeID
+  func configureBridge(_ id: BridgeID, _ settings: BridgeSettings)
+  /// Its ports must have been removed.
+  func removeBridge(_ id: BridgeID)
+  /// Starts the port; one that cannot start is closed, and nothing else has changed.
+  func addPort(_ port: any Port, to bridge: BridgeID, vlan: VLANConfiguration) throws(PortError) -> PortID
+  func setVLAN(_ vlan: VLANConfiguration, of port: PortID)
+  /// Forgets the addresses behind the port, and closes it.
+  func removePort(_ id: PortID)
+  func statistics(of port: PortID) -> PortStatistics
+}
+
+/// Makes ports of their configurations: the one place that knows every port type.
+public protocol PortMaking: AnyObject {
+  func makePort(_ configuration: PortConfiguration) throws(PortError) -> any Port
+}
+
+extension Datapath: DatapathControl {}

@@ -1,0 +1,123 @@
+import OVSDB
+import Packet
+import Ports
+
+/// Makes a `PortConfiguration` of an Interface row, or says why there is none.
+enum InterfaceConfiguration {
+  /// Interface.type's values, in the order messages name them.
+  static let types: [(name: String, kind: PortConfiguration.Kind)] = [
+    ("system", .system),
+    ("tap", .tap),
+    ("internal", .internal),
+    ("vhost-user", .vhostUser),
+    ("vhost-user-client", .vhostUserClient),
+    ("dpdkvhostuser", .vhostUser),
+    ("dpdkvhostuserclient", .vhostUserClient),
+  ]
+
+  static var typeNames: [String] { types.map(\.name) }
+
+  static func kind(_ type: String) throws(ConfigurationError) -> PortConfiguration.Kind {
+    if type.isEmpty { return .system }
+    if let known = types.first(where: { $0.name == type }) { return known.kind }
+    throw ConfigurationError(
+      "interface type \"\(type)\" is not one this switch has: \(typeNames.joined(separator: ", "))")
+  }
+
+  /// - Parameter bridgeAddress: what the bridge's local port has when the row names no address.
+  static func make(_ row: InterfaceRow, bridge: String, bridgeAddress: MACAddress, runDirectory: String)
+    throws(ConfigurationError) -> PortConfiguration
+  {
+    let kind = try kind(row.type)
+    try checkName(row.name, kind, runDirectory)
+    return PortConfiguration(
+      name: row.name, kind: kind, options: row.options, requestedMTU: try mtu(row),
+      requestedMAC: try address(row, kind, local: row.name == bridge ? bridgeAddress : nil),
+      runDirectory: runDirectory)
+  }
+
+  /// What the interface occupies, beside its name.
+  static func claims(_ configuration: PortConfiguration) -> [Claim] {
+    switch configuration.kind {
+    case .system, .tap, .internal: [.name(configuration.name), .device(configuration.name)]
+    case .vhostUser:
+      [.name(configuration.name), .socket("\(configuration.runDirectory)/\(configuration.name)")]
+    case .vhostUserClient:
+      [.name(configuration.name)] + (configuration.options["vhost-server-path"].map { [.socket($0)] } ?? [])
+    }
+  }
+
+  /// The kernel's rules for device names (`dev_valid_name`), and those of a file for sockets.
+  private static func checkName(_ name: String, _ kind: PortConfiguration.Kind, _ runDirectory: String)
+    throws(ConfigurationError)
+  {
+    if name.isEmpty { throw ConfigurationError("an interface needs a name") }
+    if name == "." || name == ".." || name.utf8.contains(where: { $0 == UInt8(ascii: "/") || $0 < 0x20 }) {
+      throw ConfigurationError(
+        "\"\(printable(name))\" cannot be an interface's name: it must not contain / or be . or ..")
+    }
+    switch kind {
+    case .system, .tap, .internal: try checkDeviceName(name)
+    case .vhostUser:
+      let path = "\(runDirectory)/\(name)"
+      if path.utf8.count > 107 {
+        throw ConfigurationError("the socket path \(path) is longer than the 107 bytes a socket can have")
+      }
+    case .vhostUserClient: break
+    }
+  }
+
+  private static func checkDeviceName(_ name: String) throws(ConfigurationError) {
+    if name.utf8.count > 15 {
+      throw ConfigurationError(
+        "\"\(name)\" is too long for a network device: \(name.utf8.count) bytes, the kernel allows 15")
+    }
+    if name.utf8.contains(where: { $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: " ") }) {
+      throw ConfigurationError(
+        "\"\(name)\" cannot be a network device's name: it contains a colon or a space")
+    }
+  }
+
+  private static func mtu(_ row: InterfaceRow) throws(ConfigurationError) -> Int? {
+    guard let mtu = row.mtuRequest else { return nil }
+    guard (68...65535).contains(mtu) else {
+      throw ConfigurationError("mtu_request \(mtu) is outside 68 to 65535")
+    }
+    return Int(mtu)
+  }
+
+  /// `internal` ports always get an address, the same in every run: neighbours keep it in their caches.
+  private static func address(_ row: InterfaceRow, _ kind: PortConfiguration.Kind, local: MACAddress?)
+    throws(ConfigurationError) -> String?
+  {
+    guard let text = row.mac else {
+      return kind == .internal ? (local ?? MACAddress(derivedFrom: row.id)).description : nil
+    }
+    guard let address = MACAddress(text), !address.isGroup, address.bits != 0 else {
+      throw ConfigurationError(
+        "mac \"\(printable(text))\" is not a unicast Ethernet address (xx:xx:xx:xx:xx:xx)")
+    }
+    return address.description
+  }
+}
+
+/// Why a row cannot be carried out: one sentence for Interface.error or the log.
+struct ConfigurationError: Error, Equatable, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
+
+/// `text` without control characters, and not endless: for messages.
+func printable(_ text: String) -> String {
+  let shown = text.prefix(64).map {
+    $0.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F } ? $0 : "?"
+  }
+  return String(shown) + (text.count > 64 ? "…" : "")
+}
+
+extension MACAddress {
+  /// A locally administered unicast address, always the same for one row.
+  init(derivedFrom row: RowID) {
+    self.init(bits: row.high >> 16 & ~0x0300_0000_0000 | 0x0200_0000_0000)
+  }
+}

@@ -1,0 +1,114 @@
+import Linux
+import OVSDB
+
+/// Writes how the switch stands into the database: whatever differs there, in one transaction at a time.
+///
+/// Theory of operation. Nothing is queued. `write` computes every status column from the live state, compares with
+/// the replica, and sends the differences as one transaction guarded by the lock; what changes meanwhile is found by
+/// the next comparison, which follows the reply. So `cur_cfg`, `ofport` and `error` of a configuration change always
+/// appear together, leftovers of an earlier run are overwritten, and the echo of an own write finds nothing to do.
+/// Configuration changes are answered at once, link changes are collected for a moment.
+final class StatusWriter {
+  static let lock = "ovs_vswitchd"
+
+  /// The rows last carried out; nil writes nothing.
+  var rows: SwitchRows?
+
+  private let loop: EventLoop
+  private let client: Client
+  private let reconciler: Reconciler
+  private let datapath: any DatapathControl
+  private var isWriting = false
+  private var isDirty = false
+  private var timer: EventLoop.Timer?
+  private var statistics: [RowID: Datum] = [:]
+
+  private static let collectMilliseconds = 100
+  private static let pauseAfterFailure = 1000
+
+  init(_ loop: EventLoop, _ client: Client, _ reconciler: Reconciler, _ datapath: any DatapathControl) {
+    self.loop = loop
+    self.client = client
+    self.reconciler = reconciler
+    self.datapath = datapath
+  }
+
+  /// Writes soon: after something changed that nobody waits for.
+  func writeSoon() { schedule(after: Self.collectMilliseconds) }
+
+  /// Takes new statistics from the datapath, to be written with whatever else is due.
+  func updateStatistics() {
+    statistics = [:]
+    for interface in reconciler.desired.interfaces.values {
+      guard let id = reconciler.condition(of: interface.name)?.attached?.id else { continue }
+      statistics[interface.row] = StatusColumns.statistics(datapath.statistics(of: id))
+    }
+  }
+
+  /// Writes what differs, now, or as soon as the transaction under way has its reply.
+  func write() {
+    guard !isWriting else {
+      isDirty = true
+      return
+    }
+    timer?.cancel()
+    timer = nil
+    guard client.isSynchronized, client.hasLock, let replica = client.replica, let rows else { return }
+    var transaction = differences(replica, rows)
+    guard !transaction.isEmpty else { return }
+    transaction.assertLock(Self.lock)
+    isWriting = true
+    client.transact(transaction.operations) { [weak self] result in self?.finished(result) }
+  }
+
+  private func finished(_ result: Result<TransactionResult, TransactionError>) {
+    isWriting = false
+    let again = isDirty
+    isDirty = false
+    switch result {
+    case .success: if again { write() }
+    case .failure(.notConnected), .failure(.connectionLost): break  // All is written anew after reconnection.
+    case .failure(let error):
+      Log.warning("status", "the database refused the switch's status: \(error)")
+      schedule(after: Self.pauseAfterFailure)
+    }
+  }
+
+  private func schedule(after milliseconds: Int) {
+    guard timer?.isPending != true else { return }
+    timer = loop.after(milliseconds: milliseconds) { [weak self] in self?.write() }
+  }
+
+  private func differences(_ replica: Replica, _ rows: SwitchRows) -> TransactionBuilder {
+    var transaction = TransactionBuilder()
+    for (table, row, columns) in wanted(replica, rows) {
+      guard let schema = replica.schema[table: table], let current = replica.row(table, row) else { continue }
+      let changed = columns.filter { column, value in
+        schema[column: column] != nil && current[column] != value
+      }
+      if !changed.isEmpty { transaction.update(schema, row, changed) }
+    }
+    return transaction
+  }
+
+  private func wanted(_ replica: Replica, _ rows: SwitchRows) -> [(table: String, row: RowID, Columns)] {
+    var wanted: [(String, RowID, Columns)] = []
+    if let row = replica.row("Open_vSwitch", rows.id) {
+      let columns = StatusColumns.root(
+        row, completed: rows.nextConfiguration, schemaVersion: replica.schema.version, system: .current)
+      wanted.append(("Open_vSwitch", row.uuid, columns))
+    }
+    for bridge in reconciler.desired.bridges.values {
+      wanted.append(("Bridge", bridge.row, StatusColumns.bridge(bridge)))
+    }
+    for row in Set(rows.bridges.flatMap { $0.ports.flatMap { $0.interfaces.map(\.id) } }) {
+      guard let name = replica.row("Interface", row)?.string("name") else { continue }
+      let accepted = reconciler.desired.interfaces[name]?.row == row
+      let columns = StatusColumns.interface(
+        refusal: reconciler.desired.refusals[row], accepted ? reconciler.condition(of: name) : nil,
+        statistics[row])
+      wanted.append(("Interface", row, columns))
+    }
+    return wanted
+  }
+}

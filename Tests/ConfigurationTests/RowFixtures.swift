@@ -1,0 +1,58 @@
+import OVSDB
+
+@testable import Configuration
+
+/// A random generator with a seed, so that a failing sequence can be run again (SplitMix64).
+struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
+
+/// A row whose identity follows from `name`, so that the same name is the same row.
+func rowID(_ kind: String, _ name: String) -> RowID {
+  var high: UInt64 = 0xCBF2_9CE4_8422_2325
+  for byte in "\(kind)/\(name)".utf8 { high = (high ^ UInt64(byte)) &* 0x100_0000_01B3 }
+  return UUID(high: high, low: 0x8000_0000_0000_0000)
+}
+
+func interface(_ name: String, _ type: String = "", _ options: [String: String] = [:]) -> InterfaceRow {
+  InterfaceRow(id: rowID("interface", name), name: name, type: type, options: options)
+}
+
+/// A port with one interface of its name.
+func port(
+  _ name: String, _ type: String = "", options: [String: String] = [:], tag: Int64? = nil,
+  trunks: [Int64] = [],
+  mode: String? = nil
+) -> PortRow {
+  var port = PortRow(id: rowID("port", name), name: name, interfaces: [interface(name, type, options)])
+  port.tag = tag
+  port.trunks = trunks
+  port.vlanMode = mode
+  return port
+}
+
+/// A bridge with its local port.
+func bridge(_ name: String, _ ports: [PortRow] = [], _ otherConfig: [String: String] = [:]) -> BridgeRow {
+  var bridge = BridgeRow(id: rowID("bridge", name), name: name, ports: [port(name, "internal")] + ports)
+  bridge.otherConfig = otherConfig
+  return bridge
+}
+
+func rows(_ bridges: BridgeRow...) -> SwitchRows {
+  var rows = SwitchRows(id: rowID("root", ""))
+  rows.bridges = bridges
+  return rows
+}
+
+func judge(_ rows: SwitchRows, holding held: [String: String] = [:]) -> DesiredState {
+  Validation.judge(rows, runDirectory: "/run/test") { held[$0] == $1 }
+}
