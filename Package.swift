@@ -54,7 +54,8 @@ let package = Package(
     program(
       "switchd", ["Linux", "JSONRPC", "OVSDB", "Ports", "Datapath", "Netlink", "Configuration"]),
     program("switchdbd", ["Linux", "JSONRPC", "OVSDB"]),
-    program("switchctl", ["Linux", "JSONRPC", "OVSDB"]),
+    module("SwitchctlCommands", ["Linux", "JSONRPC", "OVSDB"]),
+    program("switchctl", ["Linux", "SwitchctlCommands"]),
     module("VirtioTesting", ["Linux", "Packet", "Virtio", "VhostUser", "CLinux"]),
     tests("LinuxTests", ["Linux"]),
     tests("PacketTests", ["Packet"]),
@@ -65,6 +66,7 @@ let package = Package(
     tests("NetlinkTests", ["Netlink", "Linux"]),
     tests("JSONRPCTests", ["JSONRPC", "Linux"]),
     tests("OVSDBTests", ["OVSDB", "JSONRPC", "Linux"]),
+    tests("SwitchctlTests", ["SwitchctlCommands", "OVSDB", "JSONRPC", "Linux"]),
     tests(
       "ConfigurationTests",
       ["Configuration", "OVSDB", "JSONRPC", "Linux", "Datapath", "Ports", "Packet"]),

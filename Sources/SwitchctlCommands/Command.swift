@@ -1,0 +1,49 @@
+import OVSDB
+
+/// One command: its syntax and how it is carried out. Its explanation is in `CommandHelp`.
+struct Command: Sendable {
+  let name: String
+  /// The arguments, as help shows them.
+  let usage: String
+  let arguments: ClosedRange<Int>
+  let options: [OptionSyntax]
+  let group: Group
+  let execution: Execution
+
+  enum Group: String, CaseIterable, Sendable {
+    case general = "General commands"
+    case bridge = "Bridge commands"
+    case port = "Port commands"
+    case interface = "Interface commands"
+    case database = "Database commands"
+    case management = "Controller, manager and TLS settings"
+    case runtime = "Commands to the running switch"
+  }
+
+  enum Execution: Sendable {
+    /// Printed without asking anybody (`help`).
+    case local
+    /// Part of a database transaction: what it must see, and what it does.
+    case transaction(Access, Prerequisites, Run)
+    /// A request on a daemon's control socket, named by its method.
+    case control(method: String)
+    /// A request on a daemon's control socket: the method is the first argument.
+    case anyControl
+  }
+
+  enum Access: Sendable { case reads, writes }
+
+  /// Adds the tables and columns the command will look at.
+  typealias Prerequisites =
+    @Sendable (inout Selection, Invocation.Request, DatabaseSchema) throws(CommandError) -> Void
+  typealias Run = @Sendable (CommandContext, Invocation.Request) throws(CommandError) -> Void
+
+  static func named(_ name: String) -> Command? { byName[name] }
+
+  private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+
+  /// `[--may-exist] add-br BRIDGE`.
+  var synopsis: String {
+    (options.map { "[\($0.usage)]" } + [name] + (usage.isEmpty ? [] : [usage])).joined(separator: " ")
+  }
+}

@@ -1,0 +1,179 @@
+/// A command line, understood: the global options and the commands of one transaction.
+///
+/// `[OPTION…] COMMAND [ARGUMENT…] [-- [OPTION…] COMMAND [ARGUMENT…]]…`. Before the first command, global options and
+/// the first command's own mix freely, may be abbreviated, and may have their argument in the next word; after a
+/// `--` only the command's own options stand before its name, with `=`.
+struct Invocation {
+  var options = GlobalOptions()
+  var requests: [Request] = []
+  /// What help was asked for: a command's name, or "" for the overview.
+  var helpTopic: String?
+
+  /// One command with its own options and arguments.
+  struct Request {
+    let command: Command
+    let arguments: [String]
+    /// By name without dashes; an option without an argument has nil.
+    let options: [String: String?]
+
+    func has(_ option: String) -> Bool { options.keys.contains(option) }
+    func value(_ option: String) -> String? { options[option] ?? nil }
+  }
+
+  /// Parses the words after the program's name.
+  init(_ words: [String]) throws(CommandError) {
+    var rest = words[...]
+    let own = try takeLeadingOptions(&rest)
+    if options.wantsVersion { return }
+    if options.wantsHelp {
+      helpTopic = rest.first.flatMap { Command.named($0)?.name } ?? ""
+      return
+    }
+    try takeCommands(rest, own)
+  }
+
+  // MARK: Options before the first command
+
+  private mutating func takeLeadingOptions(_ words: inout ArraySlice<String>) throws(CommandError)
+    -> [(name: String, value: String?)]
+  {
+    let known = GlobalOptions.table.map(\.syntax) + GlobalOptions.accepted + Command.all.flatMap(\.options)
+    var own: [(name: String, value: String?)] = []
+    while let word = words.first, word.hasPrefix("-"), word != "-" {
+      words.removeFirst()
+      if word == "--" { break }
+      for (option, value) in try Self.options(in: word, known, &words) {
+        let isGlobal = try options.apply(option, value)
+        if !isGlobal { own.append((option.name, value)) }
+      }
+    }
+    return own
+  }
+
+  /// The options in one word: a long one, or a bundle of letters.
+  private static func options(in word: String, _ known: [OptionSyntax], _ rest: inout ArraySlice<String>)
+    throws(CommandError) -> [(OptionSyntax, String?)]
+  {
+    if word.hasPrefix("--") {
+      let (name, attached) = splitAtEquals(word.dropFirst(2))
+      let option = try OptionSyntax.resolve(name, among: known)
+      if option.argument == nil, attached != nil {
+        throw .usage("option '--\(option.name)' doesn't allow an argument")
+      }
+      if let attached { return [(option, attached)] }
+      return [(option, try following(option, "--\(option.name)", &rest))]
+    }
+    var found: [(OptionSyntax, String?)] = []
+    var letters = word.dropFirst()
+    while let letter = letters.popFirst() {
+      guard let option = known.first(where: { $0.letter == letter }) else {
+        throw .usage("invalid option -- '\(letter)'")
+      }
+      if option.argument != nil, !letters.isEmpty {
+        return found + [(option, String(letters))]
+      }
+      found.append((option, try following(option, "-\(letter)", &rest)))
+    }
+    return found
+  }
+
+  /// The argument in the next word, when the option must have one.
+  private static func following(_ option: OptionSyntax, _ spelling: String, _ rest: inout ArraySlice<String>)
+    throws(CommandError) -> String?
+  {
+    guard option.argument != nil, !option.isArgumentOptional else { return nil }
+    guard let value = rest.popFirst() else { throw .usage("option '\(spelling)' requires an argument") }
+    return value
+  }
+
+  private static func splitAtEquals(_ text: Substring) -> (String, String?) {
+    guard let equals = text.firstIndex(of: "=") else { return (String(text), nil) }
+    return (String(text[..<equals]), String(text[text.index(after: equals)...]))
+  }
+
+  // MARK: Commands
+
+  private mutating func takeCommands(_ words: ArraySlice<String>, _ leading: [(name: String, value: String?)])
+    throws(CommandError)
+  {
+    var pending = leading
+    for group in words.split(separator: "--", omittingEmptySubsequences: false) {
+      if group.isEmpty {
+        if !pending.isEmpty { throw Self.missingCommand }
+        continue
+      }
+      var group = group
+      while let word = group.first, word.hasPrefix("-") {
+        group.removeFirst()
+        let (name, value) = Self.splitAtEquals(word.drop { $0 == "-" })
+        pending.append((name, value))
+      }
+      guard let name = group.popFirst() else { throw Self.missingCommand }
+      if name == "help" || group.contains("--help") {
+        helpTopic = try Self.helpTopic(name, group)
+        return
+      }
+      requests.append(try Self.request(name, Array(group), pending))
+      pending = []
+    }
+    if requests.isEmpty { throw Self.missingCommand }
+  }
+
+  private static let missingCommand = CommandError.usage("missing command name (use --help for help)")
+
+  private static func helpTopic(_ name: String, _ group: ArraySlice<String>) throws(CommandError) -> String {
+    guard let topic = name == "help" ? group.first : name, topic != "--help" else { return "" }
+    return try command(topic).name
+  }
+
+  private static func command(_ name: String) throws(CommandError) -> Command {
+    if let command = Command.named(name) { return command }
+    let hint = NearestName.hint(for: name, among: Command.all.map(\.name))
+    throw .usage("unknown command '\(name)'; use --help for help\(hint)")
+  }
+
+  private static func request(
+    _ name: String, _ arguments: [String], _ given: [(name: String, value: String?)]
+  )
+    throws(CommandError) -> Request
+  {
+    let command = try command(name)
+    var options: [String: String?] = [:]
+    for (spelling, value) in given {
+      let option = try option(spelling, of: command)
+      if option.argument == nil, value != nil {
+        throw .usage("'--\(option.name)' option on '\(name)' does not accept an argument")
+      }
+      if option.argument != nil, value == nil {
+        throw .usage("missing argument to '--\(option.name)' option on '\(name)' command")
+      }
+      if options.updateValue(value, forKey: option.name) != nil {
+        throw .usage("'--\(option.name)' option specified multiple times")
+      }
+    }
+    try checkCount(command, arguments)
+    return Request(command: command, arguments: arguments, options: options)
+  }
+
+  private static func option(_ spelling: String, of command: Command) throws(CommandError) -> OptionSyntax {
+    if let exact = command.options.first(where: { $0.name == spelling }) { return exact }
+    let partial = command.options.filter { !spelling.isEmpty && $0.name.hasPrefix(spelling) }
+    if partial.count == 1 { return partial[0] }
+    throw .usage("'\(command.name)' command has no '--\(spelling)' option; see '--help \(command.name)'")
+  }
+
+  private static func checkCount(_ command: Command, _ arguments: [String]) throws(CommandError) {
+    let allowed = command.arguments
+    if arguments.count < allowed.lowerBound {
+      throw .usage(
+        "'\(command.name)' command requires at least \(allowed.lowerBound) arguments (usage: \(command.synopsis))"
+      )
+    }
+    if arguments.count > allowed.upperBound {
+      let note =
+        arguments.contains { $0.hasPrefix("-") }
+        ? " (note that options must precede command names and follow a \"--\" argument)" : ""
+      throw .usage("'\(command.name)' command takes at most \(allowed.upperBound) arguments\(note)")
+    }
+  }
+}

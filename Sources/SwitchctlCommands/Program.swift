@@ -1,0 +1,43 @@
+import Linux
+
+/// One invocation of the program, from its words to its exit status.
+public enum Program {
+  /// - Parameters:
+  ///   - words: the command line without the program's name.
+  ///   - loop: turned until the invocation is done.
+  public static func run(_ words: [String], _ loop: EventLoop, _ terminal: Terminal) -> ExitStatus {
+    do throws(CommandError) {
+      let invocation = try Invocation(words)
+      if invocation.options.wantsVersion {
+        terminal.output("switchctl \(productVersion)\n")
+        return .code(0)
+      }
+      if let topic = invocation.helpTopic {
+        terminal.output(
+          Command.named(topic).map { Help.page(terminal.program, $0) } ?? Help.overview(terminal.program))
+        return .code(0)
+      }
+      return try run(invocation, loop, terminal)
+    } catch {
+      terminal.say(error.message)
+      return .code(error.exitStatus)
+    }
+  }
+
+  private static func run(_ invocation: Invocation, _ loop: EventLoop, _ terminal: Terminal)
+    throws(CommandError)
+    -> ExitStatus
+  {
+    let control = invocation.requests.compactMap { ControlRequest($0, invocation.options.style) }
+    if control.isEmpty {
+      return try TransactionRunner(invocation, loop, terminal).run()
+    }
+    guard control.count == invocation.requests.count else {
+      let name =
+        invocation.requests.first { ControlRequest($0, invocation.options.style) != nil }?.command.name ?? ""
+      throw .usage(
+        "'\(name)' asks the running switch and cannot be part of a database transaction; run it by itself")
+    }
+    return try ControlRunner(control, invocation.options, loop, terminal).run()
+  }
+}

@@ -1,0 +1,42 @@
+import Glibc
+
+/// Where an invocation prints.
+public struct Terminal {
+  let program: String
+  let output: (String) -> Void
+  public let errors: (String) -> Void
+
+  /// - Parameter program: the name that begins every line of standard error.
+  public init(program: String, output: @escaping (String) -> Void, errors: @escaping (String) -> Void) {
+    self.program = program
+    self.output = output
+    self.errors = errors
+  }
+
+  /// The process's own standard output and error.
+  public static func standard(program: String) -> Terminal {
+    Terminal(program: program, output: { write($0, to: 1) }, errors: { write($0, to: 2) })
+  }
+
+  /// Prints one line to standard error.
+  func say(_ sentence: String) {
+    if !sentence.isEmpty { errors("\(program): \(sentence)\n") }
+  }
+
+  private static func write(_ text: String, to descriptor: Int32) {
+    var rest = Array(text.utf8)[...]
+    while !rest.isEmpty {
+      let count =
+        rest.withContiguousStorageIfAvailable { Glibc.write(descriptor, $0.baseAddress, $0.count) } ?? -1
+      if count > 0 { rest = rest.dropFirst(count) } else if errno != EINTR { return }
+    }
+  }
+}
+
+/// How an invocation ended.
+public enum ExitStatus: Equatable, Sendable {
+  /// 0 done, 1 failed, 2 wrong usage or the answer "no".
+  case code(Int32)
+  /// The --timeout passed. As with `ovs-vsctl`, the process then ends by SIGALRM.
+  case timedOut
+}
