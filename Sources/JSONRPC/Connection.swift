@@ -211,23 +211,37 @@ extension Connection {
 
 // Output.
 extension Connection {
-  private func send(_ message: Message) {
+  private func send(_ message: Message) { sendText { message.write(to: &$0) } }
+
+  private func sendText(_ write: (inout [UInt8]) -> Void) {
     guard !isClosed else { return }
     guard backlog <= limits.backlog else {
       return end("the peer does not read: \(backlog) bytes wait for it")
     }
-    message.write(to: &output)
+    write(&output)
     scheduleFlush()
   }
 
-  /// Sends bytes that are one or more complete messages already.
-  public func send(serialized bytes: [UInt8]) {
-    guard !isClosed else { return }
-    guard backlog <= limits.backlog else {
-      return end("the peer does not read: \(backlog) bytes wait for it")
+  /// Replies with a result that is JSON text already.
+  public func reply(to id: JSON, serialized result: [UInt8]) {
+    sendText {
+      $0.append(contentsOf: #"{"error":null,"id":"#.utf8)
+      id.write(to: &$0)
+      $0.append(contentsOf: #","result":"#.utf8)
+      $0.append(contentsOf: result)
+      $0.append(UInt8(ascii: "}"))
     }
-    output.append(contentsOf: bytes)
-    scheduleFlush()
+  }
+
+  /// Notifies with parameters that are the text of a JSON array already.
+  public func notify(_ method: String, serialized params: [UInt8]) {
+    sendText {
+      $0.append(contentsOf: #"{"id":null,"method":"#.utf8)
+      JSON.write(method, to: &$0)
+      $0.append(contentsOf: #","params":"#.utf8)
+      $0.append(contentsOf: params)
+      $0.append(UInt8(ascii: "}"))
+    }
   }
 
   private func scheduleFlush() {

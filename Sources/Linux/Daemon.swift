@@ -89,3 +89,9 @@ public final class Daemon {
     return exited && code != 0 ? code : 1
   }
 }
+
+/// One line to standard error, for people who start programs.
+public func printError(_ text: String) {
+  let line = Array("\(text)\n".utf8)
+  _ = write(2, line, line.count)
+}

@@ -40,6 +40,14 @@ public enum UnixSocket {
     return socket
   }
 
+  /// Two connected, non-blocking ends; the caller owns both numbers.
+  public static func pair() throws(SystemError) -> (Int32, Int32) {
+    let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+    var ends: [Int32] = [-1, -1]
+    guard socketpair(AF_UNIX, type, 0, &ends) == 0 else { throw .last("create a socket pair") }
+    return (ends[0], ends[1])
+  }
+
   /// The next waiting connection, non-blocking, or nil when there is none.
   public static func accept(_ listener: Int32) throws(SystemError) -> FileDescriptor? {
     let raw = retryingInterrupts { cl_accept(listener) }

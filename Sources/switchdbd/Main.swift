@@ -1,1 +1,17 @@
-@main struct Program { static func main() {} }
+import Glibc
+import JSONRPC
+import Linux
+import OVSDB
+
+/// The database daemon: serves OVSDB files to the switch and to whoever configures it.
+@main struct Program {
+  static func main() {
+    do throws(UsageError) {
+      let options = try Options(Array(CommandLine.arguments.dropFirst()))
+      exit(DatabaseDaemon.run(options))
+    } catch {
+      printError("switchdbd: \(error); see switchdbd --help")
+      exit(2)
+    }
+  }
+}

@@ -1,0 +1,103 @@
+import JSONRPC
+
+/// A test of rows (RFC 7047 §5.1, `<condition>`): all clauses must hold.
+struct Condition: Hashable, Sendable {
+  enum Function: String, Sendable {
+    case equal = "=="
+    case notEqual = "!="
+    case less = "<"
+    case lessOrEqual = "<="
+    case greater = ">"
+    case greaterOrEqual = ">="
+    case includes
+    case excludes
+
+    var isOrdering: Bool {
+      switch self {
+      case .less, .lessOrEqual, .greater, .greaterOrEqual: true
+      default: false
+      }
+    }
+  }
+
+  enum Clause: Hashable, Sendable {
+    case compare(ColumnReference, Function, Datum)
+    /// `true` or `false` in place of a clause, as monitors of OVS clients use it.
+    case constant(Bool)
+  }
+
+  let clauses: [Clause]
+
+  static let all = Condition(clauses: [])
+
+  init(clauses: [Clause]) { self.clauses = clauses }
+
+  init(_ json: JSON, _ table: TableSchema, _ names: NamedUUIDs? = nil) throws(OVSDBError) {
+    guard case .array(let elements) = json else {
+      throw .syntax("a condition must be an array of clauses, not \(json.excerpt)")
+    }
+    var clauses: [Clause] = []
+    clauses.reserveCapacity(elements.count)
+    for element in elements { clauses.append(try Self.clause(element, table, names)) }
+    self.clauses = clauses
+  }
+
+  private static func clause(_ json: JSON, _ table: TableSchema, _ names: NamedUUIDs?) throws(OVSDBError)
+    -> Clause
+  {
+    if case .bool(let value) = json { return .constant(value) }
+    guard case .array(let parts) = json, parts.count == 3, case .string(let column) = parts[0],
+      case .string(let name) = parts[1]
+    else { throw .syntax("a clause must be [COLUMN, FUNCTION, VALUE], not \(json.excerpt)") }
+    let reference = try ColumnReference(column, table)
+    guard let function = Function(rawValue: name) else {
+      throw OVSDBError("unknown function", "\"\(name)\" is not a function of conditions")
+    }
+    let type = reference.type(table)
+    if function.isOrdering {
+      let isNumber = type.key.type == .integer || type.key.type == .real
+      guard isNumber, type.value == nil, type.maximum == 1 else {
+        throw .syntax("\(name) compares numbers, which column \(column) does not hold one of")
+      }
+    }
+    return .compare(reference, function, try Datum(parts[2], type.anyCount, names: names, checking: false))
+  }
+
+  /// The row the condition is about, when it says so by UUID.
+  var uuid: UUID? {
+    for case .compare(.uuid, let function, let datum) in clauses
+    where function == .equal || function == .includes {
+      if case .uuid(let uuid)? = datum.scalar { return uuid }
+    }
+    return nil
+  }
+
+  func matches(_ row: Row) -> Bool {
+    for clause in clauses {
+      switch clause {
+      case .constant(let value): if !value { return false }
+      case .compare(let reference, let function, let datum):
+        if !Self.holds(row[reference], function, datum) { return false }
+      }
+    }
+    return true
+  }
+
+  private static func holds(_ value: Datum, _ function: Function, _ argument: Datum) -> Bool {
+    switch function {
+    case .equal: return value == argument
+    case .notEqual: return value != argument
+    case .includes: return value.includes(argument)
+    case .excludes: return value.excludes(argument)
+    case .less, .lessOrEqual, .greater, .greaterOrEqual:
+      // An optional number that is absent compares with nothing.
+      guard let left = value.scalar, let right = argument.scalar else { return false }
+      switch function {
+      case .less: return left < right
+      case .lessOrEqual: return left <= right
+      case .greater: return left > right
+      default: return left >= right
+      }
+    }
+  }
+}

@@ -1,0 +1,191 @@
+import JSONRPC
+import Linux
+
+/// An OVSDB server (RFC 7047) for one or more databases, on one event loop.
+///
+/// A daemon, or a program that hosts its database itself, does:
+///
+///     let server = DatabaseServer(loop)
+///     try server.open(file: "/var/lib/switchd/conf.db") { try loadSchema() }   // or: server.add(Database(schema: …))
+///     try server.listen(on: .listenUnix(path: "/run/switchd/db.sock"))
+///     let client = try server.connect()    // a session of this process, without a socket file
+///     …
+///     server.close()                       // sockets removed, files and locks given up
+///
+/// The database `_Server` describes the others to clients that look for it.
+public final class DatabaseServer {
+  let loop: EventLoop
+  /// Identifies this run of the server.
+  let id = UUID.random()
+  public private(set) var databases: [String: Database] = [:]
+  var locks = LockTable()
+  private var listeners: [Remote: Server] = [:]
+  private var sessions: [ObjectIdentifier: Session] = [:]
+  private var retryIsScheduled = false
+  private let catalog: Database
+
+  /// How long a TCP client may be silent before it is asked for an echo.
+  static let probeMilliseconds = 5000
+
+  public init(_ loop: EventLoop) {
+    self.loop = loop
+    catalog = Database(ServerCatalog.schema, nil, isReadOnly: true)
+    databases[catalog.name] = catalog
+    enter(catalog)
+  }
+
+  /// Serves a database.
+  public func add(_ database: Database) throws(StorageError) {
+    guard databases[database.name] == nil else {
+      throw StorageError("a database named \(database.name) is served already")
+    }
+    databases[database.name] = database
+    enter(database)
+  }
+
+  /// Opens a database file and serves it; when there is no such file it is created with `schema`.
+  @discardableResult
+  public func open(
+    file path: String, creating schema: () throws(StorageError) -> DatabaseSchema
+  ) throws(StorageError) -> Database {
+    let database = try Storage.open(path, creating: schema)
+    try add(database)
+    return database
+  }
+
+  /// The remotes listened on, as they are (with the port the kernel chose).
+  public var remotes: [Remote] { listeners.values.map(\.remote).sorted { $0.description < $1.description } }
+
+  /// Accepts clients on a `punix:` or `ptcp:` remote; returns it with the port that was chosen.
+  @discardableResult
+  public func listen(on remote: Remote) throws(SystemError) -> Remote {
+    if let listener = listeners[remote] { return listener.remote }
+    let listener = try Server(loop, on: remote) { [weak self] in self?.serve($0, remote) }
+    listeners[remote] = listener
+    return listener.remote
+  }
+
+  /// No longer accepts clients there; says whether it did. Sessions go on.
+  @discardableResult
+  public func stopListening(on remote: Remote) -> Bool {
+    guard let listener = listeners.removeValue(forKey: remote) else { return false }
+    listener.close()
+    return true
+  }
+
+  /// A client session of this process.
+  public func connect() throws(SystemError) -> Connection {
+    let (near, far) = try UnixSocket.pair()
+    serve(Connection(loop, owning: FileDescriptor(owning: far), name: "in-process client"), nil)
+    return Connection(loop, owning: FileDescriptor(owning: near), name: "in-process database")
+  }
+
+  /// Disconnects every client; those that are still wanted come back.
+  public func disconnectAll() {
+    for session in sessions.values {
+      session.end()
+      session.connection.close()
+    }
+    sessions = [:]
+  }
+
+  /// Rewrites the files of all databases without their history.
+  public func compact() throws(StorageError) {
+    for database in databases.values { try database.storage?.compact(database) }
+  }
+
+  /// Ends the service: clients disconnected, sockets removed, files given up.
+  public func close() {
+    for listener in listeners.values { listener.close() }
+    listeners = [:]
+    disconnectAll()
+    for database in databases.values {
+      do throws(StorageError) { try database.storage?.synchronize() } catch { Log.error("ovsdb", "\(error)") }
+      database.storage?.close()
+    }
+    databases = [:]
+  }
+
+  private func serve(_ connection: Connection, _ remote: Remote?) {
+    let session = Session(connection, self)
+    let key = ObjectIdentifier(connection)
+    sessions[key] = session
+    connection.onRequest = { [unowned session] method, params, id in session.serve(method, params, id) }
+    connection.onNotification = { [unowned session] method, params in
+      session.serve(notification: method, params)
+    }
+    connection.onClose = { [weak self] reason in
+      Log.debug("ovsdb", "\(connection.name): \(reason)")
+      self?.sessions.removeValue(forKey: key)?.end()
+    }
+    if case .listenTCP? = remote { connection.probe(everyMilliseconds: Self.probeMilliseconds) }
+  }
+
+  private func enter(_ database: Database) {
+    if let changes = ServerCatalog.enter(database, in: catalog) { committed(changes, catalog) }
+  }
+}
+
+// What follows a commit.
+extension DatabaseServer {
+  /// Tells every follower, then lets transactions that wait try again.
+  func committed(_ changes: ChangeSet, _ database: Database) {
+    database.lastTransaction = database.uuids.next()
+    for plan in database.plans {
+      guard let text = plan.text(changes) else { continue }
+      for monitor in plan.followers { monitor.send(text, database.lastTransaction) }
+    }
+    scheduleRetry()
+    if let storage = database.storage, storage.wantsCompaction {
+      do throws(StorageError) {
+        try storage.compact(database)
+        Log.info("ovsdb", "compacted \(storage.path)")
+      } catch { Log.warning("ovsdb", "could not compact \(storage.path): \(error)") }
+    }
+  }
+
+  private func scheduleRetry() {
+    guard !retryIsScheduled, sessions.values.contains(where: { !$0.waiting.isEmpty }) else { return }
+    retryIsScheduled = true
+    loop.later { [weak self] in
+      guard let self else { return }
+      retryIsScheduled = false
+      for session in Array(sessions.values) {
+        for waiting in Array(session.waiting.values) { session.run(waiting) }
+      }
+    }
+  }
+
+  /// Lets a session follow part of a database, sharing the plan of others who follow the same.
+  func follow(
+    _ database: Database, _ specification: MonitorPlan.Specification, _ id: JSON, _ session: Session
+  ) -> Monitor {
+    var plan = database.plans.first { $0.specification == specification }
+    if plan == nil {
+      plan = MonitorPlan(specification, database)
+      database.plans.append(plan!)
+    }
+    let monitor = Monitor(id, plan!, session)
+    plan!.followers.append(monitor)
+    return monitor
+  }
+
+  func remove(_ monitor: Monitor) {
+    let plan = monitor.plan
+    plan.followers.removeAll { $0 === monitor }
+    if plan.followers.isEmpty { plan.database.plans.removeAll { $0 === plan } }
+  }
+}
+
+extension Monitor {
+  /// Sends an update whose text was made for all followers of the plan.
+  fileprivate func send(_ updates: [UInt8], _ transaction: UUID) {
+    var params: [UInt8] = [UInt8(ascii: "[")]
+    id.write(to: &params)
+    if plan.specification.dialect == .update3 { params.append(contentsOf: ",\"\(transaction)\"".utf8) }
+    params.append(UInt8(ascii: ","))
+    params.append(contentsOf: updates)
+    params.append(UInt8(ascii: "]"))
+    session.connection.notify(plan.specification.dialect.notification, serialized: params)
+  }
+}

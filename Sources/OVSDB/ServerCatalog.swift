@@ -1,0 +1,42 @@
+import JSONRPC
+
+/// The database `_Server` (ovsdb-server(5)): one row per database served, itself included.
+enum ServerCatalog {
+  static let schema: DatabaseSchema = {
+    func column(_ name: String, _ type: AtomType, optional: Bool = false) -> ColumnSchema {
+      var columnType = ColumnType(key: BaseType(type))
+      if optional { columnType.minimum = 0 }
+      return ColumnSchema(name, columnType)
+    }
+    var model = column("model", .string)
+    model.type.key.enumeration = Datum(strings: ["standalone", "clustered", "relay"])
+    return DatabaseSchema(
+      name: "_Server", version: "1.2.0",
+      tables: [
+        TableSchema(
+          name: "Database",
+          columns: [
+            column("name", .string), model, column("connected", .boolean), column("leader", .boolean),
+            column("schema", .string, optional: true), column("cid", .uuid, optional: true),
+            column("sid", .uuid, optional: true), column("index", .integer, optional: true),
+          ])
+      ])
+  }()
+
+  /// Adds the row that describes `database`.
+  static func enter(_ database: Database, in catalog: Database) -> ChangeSet? {
+    guard let table = catalog.tables.first else { return nil }
+    let values: [String: Datum] = [
+      "name": Datum(database.name), "model": Datum("standalone"), "connected": Datum(true),
+      "leader": Datum(true),
+      "schema": Datum(database.schema.json.text),
+    ]
+    var columns = table.defaults
+    for (name, value) in values {
+      if let index = table.schema.columnIndex[name] { columns[index] = value }
+    }
+    let transaction = Transaction(catalog)
+    transaction.insert(table, Row(uuid: catalog.uuids.next(), version: .zero, columns: columns))
+    return try? transaction.commit()
+  }
+}

@@ -1,0 +1,88 @@
+import JSONRPC
+
+/// One run of the operations of a `transact` request (RFC 7047 §4.1.3).
+///
+/// Theory of operation. Operations change the tables in place, so that each sees what the ones before it did;
+/// `originals` keeps every row as it was at first touch. A failure puts those back and nothing remains. If all
+/// succeed, `commit` (Commit.swift) collects garbage, checks what only holds for the whole, writes the log, and only
+/// then tells the monitors.
+final class Transaction {
+  let database: Database
+  var names: NamedUUIDs = [:]
+  /// For each table, the rows touched as they were before; `.some(nil)` for a row that did not exist.
+  var originals: [[UUID: Row?]]
+  var comments: [String] = []
+  var isDurable = false
+  /// How much work is left before the transaction is refused: rows looked at and values returned.
+  private var budget = 100_000_000
+
+  init(_ database: Database) {
+    self.database = database
+    originals = Array(repeating: [:], count: database.tables.count)
+  }
+
+  func spend(_ work: Int) throws(OVSDBError) {
+    budget -= work
+    if budget < 0 {
+      throw OVSDBError("resources exhausted", "the transaction looks at or returns too many rows; split it")
+    }
+  }
+
+  /// The rows a condition selects.
+  func rows(_ table: Table, _ condition: Condition) throws(OVSDBError) -> [Row] {
+    if let uuid = condition.uuid {
+      try spend(1)
+      guard let row = table.rows[uuid], condition.matches(row) else { return [] }
+      return [row]
+    }
+    try spend(table.rows.count + 1)
+    if condition.clauses.isEmpty { return Array(table.rows.values) }
+    return table.rows.values.filter { condition.matches($0) }
+  }
+
+  func insert(_ table: Table, _ row: Row) {
+    remember(table, row.uuid)
+    table.rows[row.uuid] = row
+  }
+
+  /// Replaces the columns of a row that exists.
+  func replace(_ table: Table, _ row: Row) {
+    remember(table, row.uuid)
+    table.rows[row.uuid] = row
+  }
+
+  func delete(_ table: Table, _ uuid: UUID) {
+    remember(table, uuid)
+    table.rows[uuid] = nil
+  }
+
+  /// Whether the row existed before or was created in this transaction.
+  func isKnown(_ table: Table, _ uuid: UUID) -> Bool {
+    table.rows[uuid] != nil || originals[table.place][uuid] != nil
+  }
+
+  private func remember(_ table: Table, _ uuid: UUID) {
+    if originals[table.place][uuid] == nil {
+      originals[table.place].updateValue(table.rows[uuid], forKey: uuid)
+    }
+  }
+
+  /// Puts everything back.
+  func rollBack() {
+    for (place, rows) in originals.enumerated() {
+      let table = database.tables[place]
+      for (uuid, row) in rows { table.rows[uuid] = row }
+    }
+    originals = Array(repeating: [:], count: database.tables.count)
+  }
+}
+
+/// One row before and after a commit.
+struct RowChange {
+  let uuid: UUID
+  let old: Row?
+  let new: Row?
+}
+
+/// What one commit changed: for each table (by place) the rows that differ.
+typealias ChangeSet = [(table: Int, rows: [RowChange])]
