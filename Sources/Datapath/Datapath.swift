@@ -17,6 +17,7 @@ public final class Datapath {
   private var threads: PollThreads
   private var bridges: [Int: BridgeState] = [:]
   private var ports: [UInt16: PortState] = [:]
+  private var generation: UInt64 = 0
   private var nextBridge = 0
   private var nextPort: UInt16 = 0
   private var agingTimer: EventLoop.Timer?
@@ -200,7 +201,9 @@ public final class Datapath {
   private func publish() {
     let sources = ports.values.filter(\.isStarted).map(\.source)
     let bridgeSources = bridges.map { index, bridge in bridge.source(index) }
-    threads.publish(View(ports: sources, bridges: bridgeSources, threadCount: threads.count))
+    generation += 1
+    threads.publish(
+      View(ports: sources, bridges: bridgeSources, threadCount: threads.count, generation: generation))
   }
 
   /// The next unused index: one just freed is used again last.

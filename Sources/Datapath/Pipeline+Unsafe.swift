@@ -65,7 +65,7 @@ struct Pipeline: ~Copyable {
     for index in 0..<batch.count {
       retagged[index] = 0
       guard let frame = admit(index, port, source.counters) else { continue }
-      let header = UnsafeRawPointer(batch.frames[index].header)
+      let header = outputs.items[index].header
       let sourceAddress = header.address(at: 6)
       let destination = header.address(at: 0)
       guard sourceAddress >> 40 & 1 == 0 else {

@@ -71,6 +71,7 @@ struct PollLoop: ~Copyable {
   private let shared: UnsafePointer<PollShared>
   private var pipeline: Pipeline
   private var current: UnsafePointer<View>?
+  private var generation: UInt64 = 0
   private var queues = UnsafeMutableBufferPointer<ReceiveQueue>(start: nil, count: 0)
   private var hasSystemCallQueues = false
   private var nextReadinessCheck: UInt64 = 0
@@ -137,17 +138,18 @@ struct PollLoop: ~Copyable {
     return moved
   }
 
-  /// Goes over to the newest view. Its queues all count as ready: nobody has asked them yet.
+  /// Goes over to the newest view. Its queues all count as ready: nobody has asked them yet. Views are told apart by
+  /// generation, because a new one may lie where a freed one lay.
   @inline(__always)
   private mutating func adoptView() {
     let published = UnsafePointer<View>(bitPattern: shared.pointee.view.pointee.load(ordering: .acquiring))
-    if published != current { adopt(published) }
+    if let published, published.pointee.generation != generation { adopt(published) }
   }
 
   @inline(never)
-  private mutating func adopt(_ view: UnsafePointer<View>?) {
+  private mutating func adopt(_ view: UnsafePointer<View>) {
     current = view
-    guard let view else { return }
+    generation = view.pointee.generation
     pipeline.outputs.grow(toPortLimit: view.pointee.portLimit)
     queues = view.pointee.queues[shared.pointee.thread]
     hasSystemCallQueues = queues.contains { $0.bySystemCall }

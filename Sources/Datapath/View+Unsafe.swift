@@ -114,6 +114,8 @@ struct ReceiveQueue {
 
 /// Everything a poll thread reads, immutable but for `ReceiveQueue.ready`.
 struct View: ~Copyable {
+  /// Counts views, from 1.
+  let generation: UInt64
   /// Indexed by port index; nil where there is none.
   let ports: UnsafeMutablePointer<PortEntry?>
   let portLimit: Int
@@ -142,7 +144,10 @@ struct View: ~Copyable {
     let forwardsReserved: Bool
   }
 
-  init(ports sources: [PortSource], bridges bridgeSources: [BridgeSource], threadCount: Int) {
+  init(
+    ports sources: [PortSource], bridges bridgeSources: [BridgeSource], threadCount: Int, generation: UInt64
+  ) {
+    self.generation = generation
     self.threadCount = threadCount
     portLimit = (sources.map { Int($0.index) }.max() ?? -1) + 1
     bridgeLimit = (bridgeSources.map(\.index).max() ?? -1) + 1

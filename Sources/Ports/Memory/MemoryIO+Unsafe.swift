@@ -160,6 +160,9 @@ public final class MemoryPort: Port {
     return sent
   }
 
+  /// Returns once the bursts the poll threads were in are over.
+  public func synchronize() { environment?.synchronize() }
+
   /// The next frame the switch transmitted here, or nil.
   public func next() -> (bytes: [UInt8], offload: Offload)? {
     guard pointer.pointee.fromSwitch.count > 0 else { return nil }
