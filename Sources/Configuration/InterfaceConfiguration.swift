@@ -86,12 +86,12 @@ enum InterfaceConfiguration {
     return Int(mtu)
   }
 
-  /// `internal` ports always get an address, the same in every run: neighbours keep it in their caches.
+  /// The bridge's local port has the bridge's address unless its row names one.
   private static func address(_ row: InterfaceRow, _ kind: PortConfiguration.Kind, local: MACAddress?)
     throws(ConfigurationError) -> String?
   {
     guard let text = row.mac else {
-      return kind == .internal ? (local ?? MACAddress(derivedFrom: row.id)).description : nil
+      return kind == .internal ? local?.description : nil
     }
     guard let address = MACAddress(text), !address.isGroup, address.bits != 0 else {
       throw ConfigurationError(
@@ -119,5 +119,15 @@ extension MACAddress {
   /// A locally administered unicast address, always the same for one row.
   init(derivedFrom row: RowID) {
     self.init(bits: row.high >> 16 & ~0x0300_0000_0000 | 0x0200_0000_0000)
+  }
+}
+
+extension PortConfiguration.Kind {
+  /// Whether it is a kernel network device, and named like one.
+  var isDevice: Bool {
+    switch self {
+    case .system, .tap, .internal: true
+    case .vhostUser, .vhostUserClient: false
+    }
   }
 }

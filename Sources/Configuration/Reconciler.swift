@@ -105,16 +105,20 @@ extension Reconciler {
     public var number: Int?
     /// Why it has failed.
     public var error: String?
+    /// Whether it is a kernel network device.
+    public var isDevice: Bool
     public var attached: (id: PortID, port: any Port)?
   }
 
   public func condition(of interface: String) -> Condition? {
     guard let live = interfaces[interface] else { return nil }
+    let isDevice = live.desired.configuration.kind.isDevice
     switch live.state {
     case .attached(let id, let port):
       let number = bridges[live.desired.bridge]?.numbers[interface]
-      return Condition(number: number, error: nil, attached: (id, port))
-    case .failed(let failure): return Condition(number: nil, error: failure.error, attached: nil)
+      return Condition(number: number, error: nil, isDevice: isDevice, attached: (id, port))
+    case .failed(let failure):
+      return Condition(number: nil, error: failure.error, isDevice: isDevice, attached: nil)
     }
   }
 

@@ -44,8 +44,11 @@ enum StatusColumns {
     let status = port?.status ?? PortStatus()
     let error = refusal ?? condition?.error ?? status.error
     let attached = port != nil
+    // A port that waits for its device has a number, but clients take a number to mean that it works.
+    let waits = condition?.isDevice == true && status.error != nil && status.interfaceIndex == nil
+    let works = attached && !waits
     return [
-      "ofport": Datum(Int64(condition?.number ?? -1)),
+      "ofport": Datum(Int64(works ? condition?.number ?? -1 : -1)),
       "error": optional(error),
       "admin_state": attached ? state(status.adminUp) : .empty,
       "link_state": attached ? state(status.linkUp) : .empty,
@@ -62,7 +65,11 @@ enum StatusColumns {
 
   /// Interface.statistics under Open vSwitch's names, and each reason for a drop under its own.
   static func statistics(_ statistics: PortStatistics) -> Datum {
-    var pairs: [(String, UInt64)] = [
+    Datum(map: counters(statistics).map { (.string($0), .integer(Int64(clamping: $1))) })
+  }
+
+  static func counters(_ statistics: PortStatistics) -> [(name: String, value: UInt64)] {
+    [
       ("rx_packets", statistics[.receivedFrames]),
       ("rx_bytes", statistics[.receivedBytes]),
       ("tx_packets", statistics[.transmittedFrames]),
@@ -71,9 +78,7 @@ enum StatusColumns {
       ("tx_dropped", statistics.transmitDrops),
       ("rx_errors", sum(statistics, [.runt, .oversized, .badDescriptor, .badOffload])),
       ("tx_errors", sum(statistics, [.badReceiveDescriptor, .deviceError])),
-    ]
-    pairs += DropReason.allCases.map { ($0.statisticName, statistics[$0]) }
-    return Datum(map: pairs.map { (.string($0), .integer(Int64(clamping: $1))) })
+    ] + DropReason.allCases.map { ($0.statisticName, statistics[$0]) }
   }
 
   private static func sum(_ statistics: PortStatistics, _ reasons: [DropReason]) -> UInt64 {
