@@ -19,11 +19,12 @@ import Packet
 @frozen
 public enum PortIO {
   case memory(UnsafeMutablePointer<MemoryIO>)
+  case vhostUser(UnsafeMutablePointer<VhostUserIO>)
 
   /// Whether receiving costs a system call: such queues are asked only when their descriptor is readable.
   @inlinable public var receivesBySystemCall: Bool {
     switch self {
-    case .memory: false
+    case .memory, .vhostUser: false
     }
   }
 
@@ -33,6 +34,7 @@ public enum PortIO {
   public var accepts: OffloadCapabilities {
     switch self {
     case .memory(let io): io.pointee.accepts
+    case .vhostUser(let io): io.pointee.accepts
     }
   }
 
@@ -42,6 +44,7 @@ public enum PortIO {
   public func receive(queue: Int, into batch: inout Batch, _ counters: PortCounters) -> Int {
     switch self {
     case .memory(let io): io.pointee.receive(queue: queue, into: &batch, counters)
+    case .vhostUser(let io): io.pointee.receive(queue: queue, into: &batch, counters)
     }
   }
 
@@ -50,6 +53,7 @@ public enum PortIO {
   public func release(queue: Int, _ batch: borrowing Batch, _ counters: PortCounters) {
     switch self {
     case .memory(let io): io.pointee.release(queue: queue, batch, counters)
+    case .vhostUser(let io): io.pointee.release(queue: queue, batch, counters)
     }
   }
 
@@ -63,6 +67,7 @@ public enum PortIO {
   ) {
     switch self {
     case .memory(let io): io.pointee.transmit(frames, indices, count: count, from: batch, counters)
+    case .vhostUser(let io): io.pointee.transmit(frames, indices, count: count, from: batch, counters)
     }
   }
 
@@ -70,6 +75,7 @@ public enum PortIO {
   public func flush(_ counters: PortCounters) {
     switch self {
     case .memory(let io): io.pointee.flush(counters)
+    case .vhostUser(let io): io.pointee.flush(counters)
     }
   }
 
@@ -77,6 +83,7 @@ public enum PortIO {
   public func sleep(queue: Int) -> Bool {
     switch self {
     case .memory(let io): io.pointee.sleep(queue: queue)
+    case .vhostUser(let io): io.pointee.sleep(queue: queue)
     }
   }
 
@@ -84,6 +91,7 @@ public enum PortIO {
   public func wake(queue: Int) {
     switch self {
     case .memory(let io): io.pointee.wake(queue: queue)
+    case .vhostUser(let io): io.pointee.wake(queue: queue)
     }
   }
 }

@@ -1,0 +1,272 @@
+// Frames a guest sends
+// ====================
+//
+// Three passes over a burst: descriptors become segments (and are prefetched); header and snapshot are copied out of
+// guest memory; and, behind a compiler barrier, the copies are judged. Nothing judged is ever read again.
+//
+// A frame in one plain descriptor takes the straight way. Chains, indirect tables, headers in a descriptor of their
+// own, and frames near a region's end go through `gather`.
+//
+// Every buffer taken goes back in `release`, dropped frames' too, in the order they came: so the ring's used index
+// always says how far we are, and whoever comes after us can continue from it.
+
+import CLinux
+import Glibc
+import Packet
+import Virtio
+
+struct VhostUserReceive: ~Copyable {
+  private let gate: UnsafePointer<VhostUserGate>
+  /// Initialised while `memory` is set.
+  private let queue: UnsafeMutablePointer<SplitVirtqueue>
+  /// Heads taken in this burst.
+  private let heads: UnsafeMutablePointer<UInt16>
+  private var taken = 0
+  private var memory: GuestMemoryMap?
+  private var headerLength = 12
+  private var allowed: OffloadCapabilities = []
+  /// The ring is started but disabled: frames are taken and thrown away (vhost-user, "Ring states").
+  private var discards = false
+  /// The driver has no way to kick.
+  private var isPolled = false
+  private var pace = Pace()
+
+  init(_ gate: UnsafePointer<VhostUserGate>) {
+    self.gate = gate
+    queue = .allocate(capacity: 1)
+    heads = .allocate(capacity: Batch.capacity)
+  }
+
+  deinit {
+    queue.deallocate()
+    heads.deallocate()
+  }
+
+  // MARK: for the control thread, while the gate is closed and every poll thread has passed
+
+  mutating func attach(
+    _ queue: consuming SplitVirtqueue, _ memory: GuestMemoryMap, _ features: VirtioFeatures, isPolled: Bool,
+    discards: Bool
+  ) {
+    self.queue.initialize(to: queue)
+    self.memory = memory
+    self.isPolled = isPolled
+    self.discards = discards
+    headerLength = VirtioNetHeader.length(features)
+    allowed = features.driverMayRequest
+    taken = 0
+  }
+
+  /// Returns the ring position a successor continues at, or nil if nothing was attached.
+  mutating func detach() -> UInt16? {
+    guard memory != nil else { return nil }
+    memory = nil
+    return queue.pointee.position
+  }
+
+  func interrupt() {
+    if memory != nil { queue.pointee.interrupt() }
+  }
+
+  // MARK: for the owning poll thread
+
+  // SAFETY: while the gate is open, `queue` and `memory` are attached and stay so until this turn ends. `heads` and
+  // the batch have room for `Batch.capacity`, which bounds both counters.
+  mutating func receive(into batch: inout Batch, _ counters: PortCounters) -> Int {
+    guard gate.pointee.isActive, let memory else { return 0 }
+    if memory.hasFaulted {
+      gate.pointee.report(.memoryTruncated)
+      return 0
+    }
+    let pending = queue.pointee.pending(atMost: Batch.capacity &+ 1)
+    if pending <= 0 {
+      if pending < 0 { gate.pointee.report(.availableIndex) }
+      return 0
+    }
+    if pace.holdsBack(pending) { return 0 }
+    let limit = min(pending, Batch.capacity)
+    if discards { return discard(limit, counters) }
+    let plain = collect(limit, memory, into: &batch, counters)
+    snapshot(plain, batch)
+    cl_barrier()
+    let bytes = judge(&batch, counters)
+    queue.pointee.pop(taken)
+    counters.add(.receivedFrames, batch.count)
+    counters.add(.receivedBytes, bytes)
+    if batch.count == 0 { release(counters) }
+    return batch.count
+  }
+
+  /// Gives every buffer of the burst back.
+  mutating func release(_ counters: PortCounters) {
+    var index = 0
+    while index < taken {
+      queue.pointee.fill(heads[index], length: 0)
+      index = index &+ 1
+    }
+    taken = 0
+    if queue.pointee.flush() {
+      counters.add(queue.pointee.notify() ? .notificationsSent : .notificationsSuppressed, 1)
+    }
+  }
+
+  func sleep() -> Bool {
+    guard gate.pointee.isActive, memory != nil else { return true }
+    if isPolled { return false }
+    return queue.pointee.arm()
+  }
+
+  func wake() {
+    guard gate.pointee.isActive, memory != nil else { return }
+    queue.pointee.disarm()
+  }
+
+  // MARK: the passes
+
+  /// First pass: turns up to `limit` pending buffers into frames of `batch`. Returns a bit for each frame that has yet
+  /// to be snapshotted.
+  // SAFETY: a plain frame is translated with 64 bytes behind its header at least, which `snapshot` reads.
+  @inline(__always)
+  private mutating func collect(
+    _ limit: Int, _ memory: GuestMemoryMap, into batch: inout Batch, _ counters: PortCounters
+  ) -> UInt32 {
+    let header = UInt32(headerLength)
+    let shortest = header &+ 14
+    let longest = header &+ UInt32(Batch.maximumFrameLength)
+    let window = UInt64(header) &+ 64
+    var plain: UInt32 = 0
+    taken = 0
+    while taken < limit {
+      let head = queue.pointee.head(taken)
+      let entry = queue.pointee.descriptor(head)
+      let length = entry.length
+      if entry.isPlainReadable, length >= shortest, length <= longest,
+        let base = memory.translate(entry.address, max(UInt64(length), window))
+      {
+        let start = base + Int(header)
+        cl_prefetch_read(start)
+        let index = batch.count
+        batch.segments[batch.segmentCount] = iovec(iov_base: start, iov_len: Int(length &- header))
+        batch.frames[index] = Frame(
+          header: batch.snapshot(index), headerLength: min(64, length &- header), length: length &- header,
+          firstSegment: UInt32(truncatingIfNeeded: batch.segmentCount), segmentCount: 1, offload: .none,
+          token: head)
+        batch.segmentCount = batch.segmentCount &+ 1
+        batch.count = index &+ 1
+        plain |= 1 &<< UInt32(truncatingIfNeeded: index)
+      } else {
+        // Room for the longest chain, and one segment for each frame after it.
+        if batch.segmentCount > Batch.segmentCapacity &- Batch.maximumSegments &- Batch.capacity { break }
+        if let reason = gather(head, memory, into: &batch) { counters.drop(reason) }
+      }
+      heads[taken] = head
+      taken = taken &+ 1
+    }
+    return plain
+  }
+
+  /// Second pass: copies offload header and first bytes of each frame in `plain` out of guest memory.
+  // SAFETY: see `collect`.
+  @inline(__always)
+  private func snapshot(_ plain: UInt32, _ batch: borrowing Batch) {
+    var index = 0
+    while index < batch.count {
+      if plain & (1 &<< UInt32(truncatingIfNeeded: index)) != 0 {
+        let start = batch.segments[Int(batch.frames[index].firstSegment)].iov_base!
+        copy64(start, to: batch.frames[index].header)
+        batch.frames[index].offload = VirtioNetHeader.read(start - headerLength)
+      }
+      index = index &+ 1
+    }
+  }
+
+  /// Third pass: refuses offload requests that contradict their frame. Returns the bytes of the frames that remain.
+  @inline(__always)
+  private func judge(_ batch: inout Batch, _ counters: PortCounters) -> Int {
+    var kept = 0
+    var index = 0
+    var bytes = 0
+    while index < batch.count {
+      let frame = batch.frames[index]
+      if frame.offload.isNone {
+        if frame.offload.word != 0 { batch.frames[index].offload = .none }
+      } else if let request = frame.offload.accepted(length: Int(frame.length), allowed) {
+        batch.frames[index].offload = request
+      } else {
+        counters.drop(.badOffload)
+        index = index &+ 1
+        continue
+      }
+      if kept != index { batch.frames[kept] = batch.frames[index] }
+      bytes = bytes &+ Int(frame.length)
+      kept = kept &+ 1
+      index = index &+ 1
+    }
+    batch.count = kept
+    return bytes
+  }
+
+  /// Appends the frame in the chain at `head`, or says why not.
+  // SAFETY: the caller left room for `maximumSegments`; the private header and snapshot bound both copies.
+  @inline(never)
+  private func gather(_ head: UInt16, _ memory: GuestMemoryMap, into batch: inout Batch) -> DropReason? {
+    let pieces = batch.segments + batch.segmentCount
+    let chain = queue.pointee.walk(
+      head, writable: false, memory, into: pieces, capacity: Batch.maximumSegments)
+    switch chain.outcome {
+    case .malformed: return .badDescriptor
+    case .tooLong: return .oversized
+    case .complete: break
+    }
+    let length = chain.length &- headerLength
+    if length < 14 { return .runt }
+    if length > Batch.maximumFrameLength { return .oversized }
+
+    var header: (UInt64, UInt64) = (0, 0)
+    let first = withUnsafeMutableBytes(of: &header) { bytes in
+      strip(headerLength, from: pieces, chain.pieceCount, into: bytes.baseAddress!)
+    }
+    let index = batch.count
+    batch.frames[index] = Frame(
+      header: batch.snapshot(index), headerLength: UInt32(min(64, length)), length: UInt32(length),
+      firstSegment: UInt32(batch.segmentCount &+ first), segmentCount: UInt32(chain.pieceCount &- first),
+      offload: Offload(word: header.0, checksumOffset: UInt16(truncatingIfNeeded: header.1)),
+      token: head)
+    batch.segmentCount = batch.segmentCount &+ chain.pieceCount
+    batch.count = index &+ 1
+    let frame = batch.frames[index]
+    batch.copy(frame, from: 0, count: Int(frame.headerLength), to: frame.header)
+    return nil
+  }
+
+  /// Moves the first `count` bytes of `pieces` to `target`. Returns the index of the first piece that has bytes left.
+  // SAFETY: the pieces have more than `count` bytes in all.
+  private func strip(
+    _ count: Int, from pieces: UnsafeMutablePointer<iovec>, _ pieceCount: Int,
+    into target: UnsafeMutableRawPointer
+  ) -> Int {
+    var done = 0
+    var index = 0
+    while index < pieceCount {
+      let part = min(pieces[index].iov_len, count &- done)
+      (target + done).copyMemory(from: pieces[index].iov_base, byteCount: part)
+      done = done &+ part
+      pieces[index].iov_base += part
+      pieces[index].iov_len = pieces[index].iov_len &- part
+      if pieces[index].iov_len > 0 { return index }
+      index = index &+ 1
+    }
+    return index
+  }
+
+  private mutating func discard(_ limit: Int, _ counters: PortCounters) -> Int {
+    taken = 0
+    while taken < limit {
+      heads[taken] = queue.pointee.head(taken)
+      taken = taken &+ 1
+    }
+    queue.pointee.pop(limit)
+    release(counters)
+    return 0
+  }
+}

@@ -1,0 +1,133 @@
+import Glibc
+import Synchronization
+
+/// One contiguous range of guest memory, mapped here.
+@frozen
+public struct GuestRegion {
+  /// Guest-physical address, as descriptors use it.
+  public var guestAddress: UInt64
+  /// Bytes.
+  public var size: UInt64
+  /// The front-end's virtual address, as SET_VRING_ADDR uses it.
+  public var userAddress: UInt64
+  /// Where it is mapped in this process.
+  public var host: UInt64
+
+  @inlinable
+  public init(guestAddress: UInt64, size: UInt64, userAddress: UInt64, host: UInt64) {
+    self.guestAddress = guestAddress
+    self.size = size
+    self.userAddress = userAddress
+    self.host = host
+  }
+}
+
+/// Translates guest-physical addresses for one poll thread: a trivial copy of what its `GuestMemory` owns, valid
+/// while that lives. An address never passes without its length.
+@frozen
+public struct GuestMemoryMap {
+  // The largest region, which serves nearly every lookup.
+  @usableFromInline var hotAddress: UInt64
+  @usableFromInline var hotSize: UInt64
+  @usableFromInline var hotDelta: UInt64
+  @usableFromInline let regions: UnsafePointer<GuestRegion>
+  @usableFromInline let count: Int
+  @usableFromInline let fault: UnsafePointer<Atomic<UInt32>>
+
+  init(
+    regions: UnsafePointer<GuestRegion>, count: Int, hot: GuestRegion, fault: UnsafePointer<Atomic<UInt32>>
+  ) {
+    self.regions = regions
+    self.count = count
+    self.fault = fault
+    hotAddress = hot.guestAddress
+    hotSize = hot.size
+    hotDelta = hot.host &- hot.guestAddress
+  }
+
+  /// Whether a page of the memory went away under an access (SIGBUS). What was read since is zeroes.
+  @inlinable @inline(__always)
+  public var hasFaulted: Bool { fault.pointee.load(ordering: .relaxed) != 0 }
+
+  /// The `length` bytes at guest-physical `address`, if they lie within one region.
+  // SAFETY: `length <= size - offset` cannot overflow once `offset < size`, so the result and all its bytes lie in
+  // the region's mapping.
+  @inlinable @inline(__always)
+  public func translate(_ address: UInt64, _ length: UInt64) -> UnsafeMutableRawPointer? {
+    let offset = address &- hotAddress
+    if offset < hotSize && length <= hotSize &- offset {
+      return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: address &+ hotDelta))
+    }
+    return translateElsewhere(address, length)
+  }
+
+  @usableFromInline @inline(never)
+  func translateElsewhere(_ address: UInt64, _ length: UInt64) -> UnsafeMutableRawPointer? {
+    for index in 0..<count {
+      let region = regions[index]
+      let offset = address &- region.guestAddress
+      if offset < region.size && length <= region.size &- offset {
+        return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: region.host &+ offset))
+      }
+    }
+    return nil
+  }
+
+  /// The `length` bytes at the front-end's virtual `address`, if they lie within one region.
+  // SAFETY: as for `translate`.
+  public func translate(user address: UInt64, _ length: UInt64) -> UnsafeMutableRawPointer? {
+    for index in 0..<count {
+      let region = regions[index]
+      let offset = address &- region.userAddress
+      if offset < region.size && length <= region.size &- offset {
+        return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: region.host &+ offset))
+      }
+    }
+    return nil
+  }
+
+  /// Appends the `length` bytes at guest-physical `address` to `pieces`, one for each region they lie in: adjacent
+  /// guest addresses need not be adjacent here. Returns how many pieces, or nil when a byte is in no region or
+  /// `capacity` does not suffice. A valid address with length 0 has no pieces.
+  // SAFETY: every piece is clipped to its region; at most `capacity` are written.
+  @inlinable
+  public func pieces(
+    _ address: UInt64, _ length: UInt64, into pieces: UnsafeMutablePointer<iovec>, capacity: Int
+  ) -> Int? {
+    if let whole = translate(address, length) {
+      if length == 0 { return 0 }
+      if capacity == 0 { return nil }
+      pieces[0] = iovec(iov_base: whole, iov_len: Int(truncatingIfNeeded: length))
+      return 1
+    }
+    return split(address, length, into: pieces, capacity: capacity)
+  }
+
+  @usableFromInline @inline(never)
+  func split(
+    _ address: UInt64, _ length: UInt64, into pieces: UnsafeMutablePointer<iovec>, capacity: Int
+  ) -> Int? {
+    if address &+ length < address { return nil }
+    var address = address
+    var left = length
+    var used = 0
+    while left > 0 {
+      guard used < capacity, let region = region(containing: address) else { return nil }
+      let offset = address &- region.guestAddress
+      let size = min(left, region.size &- offset)
+      let base = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: region.host &+ offset))
+      pieces[used] = iovec(iov_base: base, iov_len: Int(truncatingIfNeeded: size))
+      used &+= 1
+      address &+= size
+      left &-= size
+    }
+    return used == 0 ? nil : used
+  }
+
+  private func region(containing address: UInt64) -> GuestRegion? {
+    for index in 0..<count where address &- regions[index].guestAddress < regions[index].size {
+      return regions[index]
+    }
+    return nil
+  }
+}
