@@ -1,6 +1,5 @@
 import CLinux
 import Glibc
-import Synchronization
 
 /// The process's log: one line per event, `2026-01-31T12:00:00.123Z|module|LEVEL|text`, to standard error and, once
 /// opened, to a file. Any thread may write; a packet path never does.
@@ -37,7 +36,7 @@ public enum Log {
     var toStandardError = true
   }
 
-  private static let state = Mutex(State())
+  private static let state = Locked(State())
 
   public static func error(_ module: String, _ text: @autoclosure () -> String) {
     write(.error, module, text)
