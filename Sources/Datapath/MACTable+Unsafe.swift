@@ -33,15 +33,19 @@ struct MACTable: ~Copyable {
   private let slots: UnsafeMutablePointer<Atomic<UInt64>>
   private let lock = Atomic<Bool>(false)
 
-  // Guarded by `lock`:
+  // Guarded by `lock`, and behind pointers because poll threads share the table itself:
   private let nodes: UnsafeMutablePointer<Node>
-  private var freeNode: Int32
   private let lists: UnsafeMutablePointer<PortList>
-  private var count = 0
-  private var portsWithEntries = 0
-  private var donorCursor = 0
-  private var highestPort = 0
-  private var sweepCursor = 0
+  private let state: UnsafeMutablePointer<Bookkeeping>
+
+  private struct Bookkeeping {
+    var freeNode: Int32 = 0
+    var count = 0
+    var portsWithEntries = 0
+    var donorCursor = 0
+    var highestPort = 0
+    var sweepCursor = 0
+  }
 
   private struct Node {
     var key: UInt64 = 0
@@ -76,7 +80,8 @@ struct MACTable: ~Copyable {
     for index in 0..<capacity {
       (nodes + index).initialize(to: Node(next: index + 1 < capacity ? Int32(index + 1) : -1))
     }
-    freeNode = 0
+    state = .allocate(capacity: 1)
+    state.initialize(to: Bookkeeping())
     lists = .allocate(capacity: Self.portLimit)
     lists.initialize(repeating: PortList(), count: Self.portLimit)
   }
@@ -85,6 +90,7 @@ struct MACTable: ~Copyable {
     slots.deallocate()
     nodes.deallocate()
     lists.deallocate()
+    state.deallocate()
   }
 
   // MARK: The packet path
@@ -111,7 +117,7 @@ struct MACTable: ~Copyable {
 
   /// Notes that `key` was seen on `port` at `now` (seconds).
   @inline(__always)
-  mutating func learn(_ key: UInt64, port: UInt16, now: UInt32) {
+  func learn(_ key: UInt64, port: UInt16, now: UInt32) {
     var index = home(key)
     while true {
       let found = keyWord(index).pointee.load(ordering: .acquiring)
@@ -137,7 +143,7 @@ struct MACTable: ~Copyable {
 
   /// Inserts `key`, or moves it to `port`.
   @inline(never)
-  private mutating func insert(_ key: UInt64, port: UInt16, now: UInt32) {
+  private func insert(_ key: UInt64, port: UInt16, now: UInt32) {
     guard tryLock() else { return }
     defer { unlock() }
     if let index = find(key) {
@@ -148,12 +154,12 @@ struct MACTable: ~Copyable {
         Value(port: port, seen: now, node: UInt32(node)).word, ordering: .releasing)
       return
     }
-    if count == capacity { evict(for: port) }
-    let node = Int(freeNode)
-    freeNode = nodes[node].next
+    if state.pointee.count == capacity { evict(for: port) }
+    let node = Int(state.pointee.freeNode)
+    state.pointee.freeNode = nodes[node].next
     nodes[node].key = key
     link(node, port: port, now: now)
-    count += 1
+    state.pointee.count += 1
     var index = home(key)
     while keyWord(index).pointee.load(ordering: .relaxed) != 0 { index = (index &+ 1) & mask }
     valueWord(index).pointee.store(
@@ -162,26 +168,27 @@ struct MACTable: ~Copyable {
   }
 
   /// Makes room for one entry of `port`.
-  private mutating func evict(for port: UInt16) {
-    let claimants = portsWithEntries + (lists[Int(port)].count == 0 ? 1 : 0)
+  private func evict(for port: UInt16) {
+    let claimants = state.pointee.portsWithEntries + (lists[Int(port)].count == 0 ? 1 : 0)
     let share = max(1, capacity / claimants)
     let donor = lists[Int(port)].count >= share ? Int(port) : nextDonor(above: share)
     remove(node: oldest(of: donor))
   }
 
   /// A port holding more than `share`; the cursor spreads the burden. There is one, or the table would not be full.
-  private mutating func nextDonor(above share: Int) -> Int {
+  private func nextDonor(above share: Int) -> Int {
     var largest = 0
-    for _ in 0...highestPort {
-      donorCursor = donorCursor >= highestPort ? 0 : donorCursor + 1
-      if lists[donorCursor].count > share { return donorCursor }
-      if lists[donorCursor].count > lists[largest].count { largest = donorCursor }
+    for _ in 0...state.pointee.highestPort {
+      state.pointee.donorCursor =
+        state.pointee.donorCursor >= state.pointee.highestPort ? 0 : state.pointee.donorCursor + 1
+      if lists[state.pointee.donorCursor].count > share { return state.pointee.donorCursor }
+      if lists[state.pointee.donorCursor].count > lists[largest].count { largest = state.pointee.donorCursor }
     }
     return largest
   }
 
   /// The entry of `port` to give up: its first one not seen since it was queued, within a bounded search.
-  private mutating func oldest(of port: Int) -> Int {
+  private func oldest(of port: Int) -> Int {
     for _ in 0..<8 {
       let node = Int(lists[port].first)
       guard let index = find(nodes[node].key) else { return node }
@@ -193,13 +200,13 @@ struct MACTable: ~Copyable {
     return Int(lists[port].first)
   }
 
-  private mutating func remove(node: Int) {
+  private func remove(node: Int) {
     if let index = find(nodes[node].key) { clearSlot(index) }
     unlink(node)
     nodes[node].key = 0
-    nodes[node].next = freeNode
-    freeNode = Int32(node)
-    count -= 1
+    nodes[node].next = state.pointee.freeNode
+    state.pointee.freeNode = Int32(node)
+    state.pointee.count -= 1
   }
 
   /// Empties a slot and closes the gap in its probe run.
@@ -231,7 +238,7 @@ struct MACTable: ~Copyable {
     }
   }
 
-  private mutating func link(_ node: Int, port: UInt16, now: UInt32) {
+  private func link(_ node: Int, port: UInt16, now: UInt32) {
     let list = lists + Int(port)
     nodes[node].port = port
     nodes[node].queuedAt = now
@@ -241,14 +248,14 @@ struct MACTable: ~Copyable {
       nodes[Int(list.pointee.last)].next = Int32(node)
     } else {
       list.pointee.first = Int32(node)
-      portsWithEntries += 1
-      highestPort = max(highestPort, Int(port))
+      state.pointee.portsWithEntries += 1
+      state.pointee.highestPort = max(state.pointee.highestPort, Int(port))
     }
     list.pointee.last = Int32(node)
     list.pointee.count += 1
   }
 
-  private mutating func unlink(_ node: Int) {
+  private func unlink(_ node: Int) {
     let entry = nodes[node]
     let list = lists + Int(entry.port)
     if entry.previous >= 0 {
@@ -262,36 +269,37 @@ struct MACTable: ~Copyable {
       list.pointee.last = entry.previous
     }
     list.pointee.count -= 1
-    if list.pointee.count == 0 { portsWithEntries -= 1 }
+    if list.pointee.count == 0 { state.pointee.portsWithEntries -= 1 }
   }
 
   // MARK: The control thread
 
   /// Forgets every address behind `port`.
-  mutating func flush(port: UInt16) {
+  func flush(port: UInt16) {
     spinLock()
     defer { unlock() }
     while lists[Int(port)].first >= 0 { remove(node: Int(lists[Int(port)].first)) }
   }
 
-  mutating func flushAll() {
+  func flushAll() {
     spinLock()
     defer { unlock() }
-    for port in 0...highestPort {
+    for port in 0...state.pointee.highestPort {
       while lists[port].first >= 0 { remove(node: Int(lists[port].first)) }
     }
   }
 
   /// Forgets addresses not seen for `seconds`. Looks at no more than `limit` entries, going on where it stopped.
-  mutating func expire(olderThan seconds: UInt32, now: UInt32, limit: Int = 65_536) {
+  func expire(olderThan seconds: UInt32, now: UInt32, limit: Int = 65_536) {
     var left = min(limit, capacity)
     while left > 0 {
       // In small steps, so that learning is not kept out for long.
       let step = min(left, 512)
       spinLock()
       for _ in 0..<step {
-        let node = sweepCursor
-        sweepCursor = sweepCursor + 1 == capacity ? 0 : sweepCursor + 1
+        let node = state.pointee.sweepCursor
+        state.pointee.sweepCursor =
+          state.pointee.sweepCursor + 1 == capacity ? 0 : state.pointee.sweepCursor + 1
         guard nodes[node].key != 0, let index = find(nodes[node].key) else { continue }
         let seen = Value(valueWord(index).pointee.load(ordering: .relaxed)).seen
         if now &- seen >= seconds && now >= seen { remove(node: node) }
@@ -302,11 +310,11 @@ struct MACTable: ~Copyable {
   }
 
   /// Every entry: port, VLAN, address and when it was last seen, in no order.
-  mutating func entries() -> [Entry] {
+  func entries() -> [Entry] {
     spinLock()
     defer { unlock() }
     var result: [Entry] = []
-    result.reserveCapacity(count)
+    result.reserveCapacity(state.pointee.count)
     for node in 0..<capacity where nodes[node].key != 0 {
       let key = nodes[node].key
       guard let index = find(key) else { continue }
@@ -318,7 +326,7 @@ struct MACTable: ~Copyable {
   }
 
   /// Takes over another table's entries, as far as there is room.
-  mutating func adopt(_ entries: [Entry]) {
+  func adopt(_ entries: [Entry]) {
     for entry in entries.sorted(by: { $0.seen < $1.seen }) {
       insert(Self.key(entry.address.bits, vlan: entry.vlan), port: entry.port, now: entry.seen)
     }

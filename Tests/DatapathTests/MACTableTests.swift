@@ -8,14 +8,14 @@ import Testing
   private func key(_ address: UInt64, vlan: Int = 0) -> UInt64 { MACTable.key(address, vlan: vlan) }
 
   @Test func forgetsNothingWithinItsCapacity() {
-    var table = MACTable(capacity: 10)
+    let table = MACTable(capacity: 10)
     for address in 0..<10 { table.learn(key(UInt64(address)), port: UInt16(address), now: 1) }
     for address in 0..<10 { #expect(table.lookup(key(UInt64(address))) == address) }
     #expect(table.lookup(key(10)) == -1)
   }
 
   @Test func keepsVLANsApart() {
-    var table = MACTable(capacity: 10)
+    let table = MACTable(capacity: 10)
     table.learn(key(0xA, vlan: 1), port: 1, now: 1)
     table.learn(key(0xA, vlan: 4095), port: 2, now: 1)
     #expect(table.lookup(key(0xA, vlan: 1)) == 1)
@@ -26,7 +26,7 @@ import Testing
   @Test func equalsADictionaryUnderRandomUse() {
     var random = SeededRandom(seed: 1)
     for capacity in [1, 2, 16, 100] {
-      var table = MACTable(capacity: capacity)
+      let table = MACTable(capacity: capacity)
       var model: [UInt64: (port: UInt16, seen: UInt32)] = [:]
       var now: UInt32 = 0
       for _ in 0..<20_000 {
@@ -62,7 +62,7 @@ import Testing
   }
 
   @Test func aFloodFromOnePortLeavesTheOthersTheirEntries() {
-    var table = MACTable(capacity: 1000)
+    let table = MACTable(capacity: 1000)
     for address in 0..<100 { table.learn(key(UInt64(address)), port: UInt16(address % 10), now: 1) }
     for address in 1000..<101_000 { table.learn(key(UInt64(address)), port: 77, now: 1) }
     for address in 0..<100 { #expect(table.lookup(key(UInt64(address))) == address % 10) }
@@ -70,7 +70,7 @@ import Testing
   }
 
   @Test func aNewPortGetsItsShareOfAFullTable() {
-    var table = MACTable(capacity: 100)
+    let table = MACTable(capacity: 100)
     for address in 0..<1000 { table.learn(key(UInt64(address)), port: 1, now: 1) }
     for address in 5000..<5050 { table.learn(key(UInt64(address)), port: 2, now: 1) }
     for address in 5000..<5050 { #expect(table.lookup(key(UInt64(address))) == 2) }
@@ -78,7 +78,7 @@ import Testing
   }
 
   @Test func whatIsInUseOutlivesWhatIsNot() {
-    var table = MACTable(capacity: 64)
+    let table = MACTable(capacity: 64)
     for address in 0..<64 { table.learn(key(UInt64(address)), port: 1, now: 1) }
     // The first eight are oldest by arrival, but were seen again.
     for address in 0..<7 { table.learn(key(UInt64(address)), port: 1, now: 2) }
@@ -88,9 +88,9 @@ import Testing
   }
 
   @Test func resizingKeepsTheNewest() {
-    var old = MACTable(capacity: 100)
+    let old = MACTable(capacity: 100)
     for address in 0..<100 { old.learn(key(UInt64(address)), port: 1, now: UInt32(address)) }
-    var new = MACTable(capacity: 10)
+    let new = MACTable(capacity: 10)
     new.adopt(old.entries())
     #expect(Set(new.entries().map(\.address.bits)) == Set(90..<100))
   }
