@@ -2,6 +2,7 @@
 #include "calls.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 _Static_assert(sizeof(struct cl_mmsghdr) == sizeof(struct mmsghdr), "layout of mmsghdr");
@@ -19,3 +20,7 @@ int cl_send_many(int socket, struct cl_mmsghdr *messages, unsigned int count) {
 }
 
 void cl_name_current_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+int cl_unshare_network(void) { return unshare(CLONE_NEWNET); }
+
+int cl_enter_network(int fd) { return setns(fd, CLONE_NEWNET); }

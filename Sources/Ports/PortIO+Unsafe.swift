@@ -20,11 +20,14 @@ import Packet
 public enum PortIO {
   case memory(UnsafeMutablePointer<MemoryIO>)
   case vhostUser(UnsafeMutablePointer<VhostUserIO>)
+  case tap(UnsafeMutablePointer<TAPIO>)
+  case packetSocket(UnsafeMutablePointer<PacketSocketIO>)
 
   /// Whether receiving costs a system call: such queues are asked only when their descriptor is readable.
   @inlinable public var receivesBySystemCall: Bool {
     switch self {
     case .memory, .vhostUser: false
+    case .tap, .packetSocket: true
     }
   }
 
@@ -35,6 +38,8 @@ public enum PortIO {
     switch self {
     case .memory(let io): io.pointee.accepts
     case .vhostUser(let io): io.pointee.accepts
+    case .tap(let io): io.pointee.accepts
+    case .packetSocket(let io): io.pointee.accepts
     }
   }
 
@@ -45,6 +50,8 @@ public enum PortIO {
     switch self {
     case .memory(let io): io.pointee.receive(queue: queue, into: &batch, counters)
     case .vhostUser(let io): io.pointee.receive(queue: queue, into: &batch, counters)
+    case .tap(let io): io.pointee.receive(queue: queue, into: &batch, counters)
+    case .packetSocket(let io): io.pointee.receive(queue: queue, into: &batch, counters)
     }
   }
 
@@ -54,6 +61,8 @@ public enum PortIO {
     switch self {
     case .memory(let io): io.pointee.release(queue: queue, batch, counters)
     case .vhostUser(let io): io.pointee.release(queue: queue, batch, counters)
+    case .tap(let io): io.pointee.release(queue: queue, batch, counters)
+    case .packetSocket(let io): io.pointee.release(queue: queue, batch, counters)
     }
   }
 
@@ -68,6 +77,8 @@ public enum PortIO {
     switch self {
     case .memory(let io): io.pointee.transmit(frames, indices, count: count, from: batch, counters)
     case .vhostUser(let io): io.pointee.transmit(frames, indices, count: count, from: batch, counters)
+    case .tap(let io): io.pointee.transmit(frames, indices, count: count, from: batch, counters)
+    case .packetSocket(let io): io.pointee.transmit(frames, indices, count: count, from: batch, counters)
     }
   }
 
@@ -76,6 +87,8 @@ public enum PortIO {
     switch self {
     case .memory(let io): io.pointee.flush(counters)
     case .vhostUser(let io): io.pointee.flush(counters)
+    case .tap(let io): io.pointee.flush(counters)
+    case .packetSocket(let io): io.pointee.flush(counters)
     }
   }
 
@@ -84,6 +97,8 @@ public enum PortIO {
     switch self {
     case .memory(let io): io.pointee.sleep(queue: queue)
     case .vhostUser(let io): io.pointee.sleep(queue: queue)
+    case .tap(let io): io.pointee.sleep(queue: queue)
+    case .packetSocket(let io): io.pointee.sleep(queue: queue)
     }
   }
 
@@ -92,6 +107,8 @@ public enum PortIO {
     switch self {
     case .memory(let io): io.pointee.wake(queue: queue)
     case .vhostUser(let io): io.pointee.wake(queue: queue)
+    case .tap(let io): io.pointee.wake(queue: queue)
+    case .packetSocket(let io): io.pointee.wake(queue: queue)
     }
   }
 }

@@ -16,3 +16,6 @@ int cl_memfd_create(const char *name, unsigned int flags);
 int cl_receive_many(int socket, struct cl_mmsghdr *messages, unsigned int count);  // without blocking
 int cl_send_many(int socket, struct cl_mmsghdr *messages, unsigned int count);     // without blocking
 void cl_name_current_thread(const char *name);
+// The calling thread's network namespace: a new one of its own, or the one `fd` refers to. 0 or -1 with errno.
+int cl_unshare_network(void);
+int cl_enter_network(int fd);

@@ -23,3 +23,25 @@ static inline int cl_tap_set_header_size(int fd, int bytes) { return ioctl(fd, T
 static inline int cl_tap_set_offload(int fd, unsigned int flags) { return ioctl(fd, TUNSETOFFLOAD, (unsigned long)flags); }
 static inline int cl_tap_set_persist(int fd, int on) { return ioctl(fd, TUNSETPERSIST, (unsigned long)on); }
 static inline int cl_tap_set_carrier(int fd, int on) { return ioctl(fd, TUNSETCARRIER, &on); }
+
+// What follows works on interface `name` in the network namespace `socket` (any datagram socket) was made in.
+// 0 or a length, or -1 with errno.
+int cl_interface_flags(int socket, const char *name, int *flags);
+int cl_interface_mtu(int socket, const char *name, int *mtu);
+int cl_interface_set_mtu(int socket, const char *name, int mtu);
+int cl_interface_index(int socket, const char *name, int *index);
+int cl_interface_speed(int socket, const char *name, unsigned int *megabits, int *full_duplex);
+
+// The device behind a TAP descriptor, wherever it has been moved to. 0 or -1 with errno.
+int cl_tap_name(int fd, char *name);
+int cl_tap_mac(int fd, unsigned char *six);
+int cl_tap_set_mac(int fd, const unsigned char *six);
+// A datagram socket in the device's network namespace, or -1 with errno.
+int cl_tap_namespace_socket(int fd);
+
+// Opens a packet socket on interface `index`: promiscuous, deaf to its own transmissions, with auxiliary data and
+// virtio-net headers. A descriptor, or -1 with errno.
+int cl_packet_socket(int index, int buffer_bytes);
+
+// Whether the running kernel is `major.minor` or newer: 1 or 0.
+int cl_kernel_is_at_least(int major, int minor);

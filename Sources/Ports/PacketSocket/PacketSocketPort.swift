@@ -1,0 +1,174 @@
+import CLinux
+import Glibc
+import Linux
+import Packet
+
+// An interface's comings and goings
+// =================================
+//
+// The port is configured by name; the socket is bound to an index. Whenever a link changed, the two are compared:
+//
+//     an interface of that name, no socket            → open
+//     the socket's interface still has that name      → take its state
+//     it was renamed, deleted or moved away           → close, say so, wait for one of that name
+//
+// An interface that is down keeps its socket: the kernel resumes by itself when it comes up.
+
+/// A port that is an existing interface, through a packet socket: kind `system`.
+public final class PacketSocketPort: Port {
+  /// Both directions of a socket; memory is only used while frames wait.
+  private static let socketBufferBytes: Int32 = 4 << 20
+
+  public let name: String
+  private var configuration: PortConfiguration
+  private let links: any LinkSource
+  private let face: PacketSocketFace
+  private var socket: FileDescriptor?
+  /// The interface the socket is bound to, or the last one of our name.
+  private var link: LinkState?
+  private var environment: PortEnvironment?
+  private var stopObserving: (() -> Void)?
+  private var error: String?
+  private var mtuError: String?
+  private var linkResets: Int64 = 0
+
+  public init(_ configuration: PortConfiguration, links: any LinkSource) throws(PortError) {
+    name = configuration.name
+    self.configuration = configuration
+    self.links = links
+    // UDP segmentation through virtio-net headers came with Linux 6.2.
+    var accepts: OffloadCapabilities = [.checksum, .tcp4, .tcp6, .ecn]
+    if cl_kernel_is_at_least(6, 2) == 1 { accepts.insert(.udp) }
+    face = PacketSocketFace(accepts: accepts)
+  }
+
+  public var io: PortIO { face.io }
+  public var receiveQueueCount: Int { 1 }
+
+  public func start(_ environment: PortEnvironment) throws(PortError) {
+    try InterfaceName.check(name)
+    self.environment = environment
+    stopObserving = links.observe { [unowned self] in follow() }
+    follow()
+  }
+
+  public func reconfigure(_ configuration: PortConfiguration) throws(PortError) -> Bool {
+    guard configuration.name == name, configuration.kind == self.configuration.kind else { return false }
+    let isNewMTU = configuration.requestedMTU != self.configuration.requestedMTU
+    self.configuration = configuration
+    if isNewMTU { applyMTU() }
+    return true
+  }
+
+  public func close() {
+    stopObserving?()
+    detach()
+  }
+
+  // MARK: Following the interface
+
+  private func follow() {
+    let before = (error, link, socket == nil)
+    let present = links.link(named: name)
+    if let bound = link, socket != nil, present?.index != bound.index {
+      detach()
+      error = departure(of: bound)
+      Log.info("system", error ?? "")
+      link = nil
+    }
+    if let present {
+      if socket == nil { attach(to: present) }
+      if present.isRunning != link?.isRunning, link != nil { linkResets += 1 }
+      link = present
+    } else if socket == nil, error == nil || link != nil {
+      error = missing
+      link = nil
+    }
+    if before != (error, link, socket == nil) { environment?.statusChanged() }
+  }
+
+  private var missing: String {
+    "no interface named \(name) exists; create it or correct the name: it is picked up when it appears"
+  }
+
+  private func departure(of bound: LinkState) -> String {
+    if let now = links.link(index: bound.index), now.name != name {
+      return "interface \(name) was renamed to \(now.name); name it back, or change this port's name"
+    }
+    return missing
+  }
+
+  private func attach(to present: LinkState) {
+    guard present.macAddress != nil else {
+      error = "\(name) is not an Ethernet interface; only those can be ports of a bridge"
+      return
+    }
+    let raw = cl_packet_socket(Int32(clamping: present.index), Self.socketBufferBytes)
+    guard raw >= 0 else {
+      error = openError(errno)
+      return
+    }
+    socket = FileDescriptor(owning: raw)
+    error = nil
+    face.activate(raw)
+    environment?.setWaitDescriptor(0, raw, false)
+    environment?.wake()
+    applyMTU()
+  }
+
+  private func openError(_ code: Int32) -> String {
+    switch code {
+    case EPERM, EACCES:
+      "open a packet socket on \(name): permission denied; run as root, or grant CAP_NET_RAW"
+    case ENODEV, ENXIO: missing
+    default: SystemError("open a packet socket on \(name)", code: code).description
+    }
+  }
+
+  private func detach() {
+    guard socket != nil else { return }
+    environment?.setWaitDescriptor(0, nil, false)
+    if face.deactivate() { environment?.synchronize() }
+    socket = nil
+  }
+
+  private func applyMTU() {
+    mtuError = nil
+    guard let mtu = configuration.requestedMTU, let raw = socketNumber else { return }
+    if cl_interface_set_mtu(raw, name, Int32(clamping: mtu)) != 0 {
+      mtuError = "set the MTU of \(name) to \(mtu): \(SystemError.last("MTU").reason)"
+    }
+  }
+
+  private var socketNumber: Int32? {
+    switch socket {
+    case .some(let socket): socket.raw
+    case .none: nil
+    }
+  }
+
+  // MARK: Status
+
+  public var status: PortStatus {
+    var status = PortStatus()
+    status.error = error ?? mtuError ?? masterError
+    status.linkResets = linkResets
+    guard socket != nil, let link else { return status }
+    status.adminUp = link.isUp
+    status.linkUp = link.isUp && link.isRunning
+    status.linkSpeed = link.speed
+    status.fullDuplex = link.fullDuplex
+    status.mtu = link.mtu
+    status.macAddress = link.macAddress
+    status.interfaceIndex = link.index
+    if let kind = link.kind { status.details["driver_name"] = kind }
+    return status
+  }
+
+  /// A master takes received frames before or after the socket sees them: both switches forward.
+  private var masterError: String? {
+    guard let master = link?.master else { return nil }
+    return "interface \(name) belongs to \(master), which forwards its frames too; "
+      + "release it with: ip link set \(name) nomaster"
+  }
+}
