@@ -2,7 +2,7 @@ import Packet
 
 // Copies between guests. Up to 256 bytes, 64-byte vector loads and stores beat a call; above, memcpy does.
 
-// SAFETY (all): source and target ranges are mapped for the given counts; see each for what is touched beside them.
+// SAFETY: for all: source and target ranges are mapped for the given counts; see each for what is touched beside them.
 
 @inlinable @inline(__always)
 public func copy64(_ source: UnsafeRawPointer, to target: UnsafeMutableRawPointer) {

@@ -4,7 +4,7 @@ import Synchronization
 // Memory the guest can write at any moment is read through relaxed atomics only: the one way in Swift to promise that
 // the compiler neither tears, repeats nor invents a load.
 
-// SAFETY (all four): the caller has translated the address, and checked that the access is aligned and inside the
+// SAFETY: for all: the caller has translated the address, and checked that the access is aligned and inside the
 // mapping. Atomic<T> has the layout of T.
 
 @inlinable @inline(__always)

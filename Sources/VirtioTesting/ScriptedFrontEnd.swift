@@ -1,0 +1,152 @@
+import CLinux
+import Glibc
+import Linux
+import VhostUser
+import Virtio
+
+/// A front-end that says what a test wants it to, correct or not, in either role.
+public final class ScriptedFrontEnd {
+  public struct Failure: Error, CustomStringConvertible {
+    public let description: String
+  }
+
+  public let connection: Connection
+  /// Lets the back-end work while an answer is awaited: turns the test's event loop, or only waits.
+  private let turn: () -> Void
+
+  /// Takes a connected socket.
+  public init(_ socket: consuming FileDescriptor, turn: @escaping () -> Void = { usleep(200) }) {
+    connection = Connection(socket)
+    self.turn = turn
+  }
+
+  /// Connects to a back-end in the server role.
+  public convenience init(connecting path: String, turn: @escaping () -> Void = { usleep(200) }) throws {
+    self.init(try UnixSocket.connect(path), turn: turn)
+  }
+
+  // MARK: messages
+
+  public func send(
+    _ request: Request, _ payload: [UInt8] = [], _ descriptors: [Int32] = [], needReply: Bool = false
+  ) throws {
+    try send(request.rawValue, payload, descriptors, needReply: needReply)
+  }
+
+  public func send(
+    _ request: UInt32, _ payload: [UInt8] = [], _ descriptors: [Int32] = [], needReply: Bool = false
+  ) throws {
+    let flags: Message.Flags = needReply ? [.version1, .needReply] : .version1
+    try connection.send(
+      bytes: Message(request, flags: flags, payload: payload).bytes, descriptors: descriptors)
+  }
+
+  /// Sends bytes that need not be a message.
+  public func sendRaw(_ bytes: [UInt8], _ descriptors: [Int32] = []) throws {
+    try connection.send(bytes: bytes, descriptors: descriptors)
+  }
+
+  /// The next message from the back-end; throws when it closes the connection or stays silent for `milliseconds`.
+  public func receive(atMost milliseconds: Int = 5000) throws -> Message {
+    let end = monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
+    while true {
+      if let message = try connection.receive() { return message }
+      guard monotonicNanoseconds() < end else { throw Failure(description: "the back-end does not answer") }
+      turn()
+    }
+  }
+
+  /// Sends a request that has an answer, and waits for that.
+  public func ask(_ request: Request, _ payload: [UInt8] = []) throws -> Message {
+    try send(request, payload)
+    let reply = try receive()
+    guard reply.request == request.rawValue, reply.flags.contains(.reply) else {
+      throw Failure(description: "\(request.name) was answered by \(reply.requestName)")
+    }
+    return reply
+  }
+
+  public func askNumber(_ request: Request) throws -> UInt64 { try ask(request).word(0) }
+
+  /// Sends a request and waits for its acknowledgement: 0 is success.
+  public func command(_ request: Request, _ payload: [UInt8] = [], _ descriptors: [Int32] = []) throws
+    -> UInt64
+  {
+    try send(request, payload, descriptors, needReply: true)
+    return try receive().word(0)
+  }
+
+  /// Whether the back-end closes the connection.
+  public func isClosedByPeer(atMost milliseconds: Int = 5000) -> Bool {
+    let end = monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
+    while monotonicNanoseconds() < end {
+      do { _ = try connection.receive() } catch { return true }
+      turn()
+    }
+    return false
+  }
+
+  // MARK: what a real front-end does
+
+  /// Negotiates like QEMU: features, protocol features, owner. Returns the virtio features agreed on.
+  @discardableResult
+  public func negotiate(
+    _ wanted: VirtioFeatures, _ protocolFeatures: ProtocolFeatures = [.multiqueue, .replyAcknowledgement]
+  ) throws -> VirtioFeatures {
+    let offered = VirtioFeatures(rawValue: try askNumber(.getFeatures))
+    var agreed = offered.intersection(wanted)
+    if offered.contains(.protocolFeatures), !protocolFeatures.isEmpty {
+      agreed.insert(.protocolFeatures)
+      let known = ProtocolFeatures(rawValue: try askNumber(.getProtocolFeatures))
+      try send(.setProtocolFeatures, littleEndian(known.intersection(protocolFeatures).rawValue))
+    }
+    try send(.setOwner)
+    try send(.setFeatures, littleEndian(agreed.rawValue))
+    return agreed
+  }
+
+  public func setMemory(_ ram: GuestRAM) throws {
+    try send(
+      .setMemoryTable, Self.memoryTable(ram.regions), ram.regions.map { _ in ram.file.raw })
+  }
+
+  /// The payload of SET_MEM_TABLE.
+  public static func memoryTable(_ regions: [GuestRegionDescription]) -> [UInt8] {
+    regions.reduce(littleEndian(UInt32(regions.count)) + littleEndian(0 as UInt32)) { bytes, region in
+      bytes + littleEndian(region.guestAddress) + littleEndian(region.size)
+        + littleEndian(region.userAddress) + littleEndian(region.fileOffset)
+    }
+  }
+
+  /// Tells where `queue` is and starts it at `base`.
+  public func start(_ queue: GuestQueue, index: UInt32, base: UInt32 = 0, enable: Bool = true) throws {
+    let number = VringDescriptorIndex(word: UInt64(index))
+    try send(.setVringSize, VringState(index: index, number: UInt32(queue.size)).bytes)
+    try send(.setVringBase, VringState(index: index, number: base).bytes)
+    try send(.setVringAddress, Self.addresses(queue, index: index).bytes)
+    try send(.setVringKick, littleEndian(number.word), [queue.kick.raw])
+    try send(.setVringCall, littleEndian(number.word), [queue.call.raw])
+    if enable { try send(.setVringEnable, VringState(index: index, number: 1).bytes) }
+  }
+
+  public static func addresses(_ queue: GuestQueue, index: UInt32) -> VringAddresses {
+    VringAddresses(
+      index: index, descriptors: queue.ram.userAddress(queue.descriptors),
+      used: queue.ram.userAddress(queue.used), available: queue.ram.userAddress(queue.available))
+  }
+
+  /// Shares the driver's memory and starts both rings.
+  public func start(_ driver: GuestDriver, bases: (UInt32, UInt32) = (0, 0)) throws {
+    try setMemory(driver.ram)
+    try start(driver.receiveQueue, index: 0, base: bases.0)
+    try start(driver.transmitQueue, index: 1, base: bases.1)
+  }
+
+  /// Stops both rings. Returns where they stopped.
+  public func stop() throws -> (UInt32, UInt32) {
+    func base(_ index: UInt32) throws -> UInt32 {
+      VringState(try ask(.getVringBase, VringState(index: index, number: 0).bytes)).number
+    }
+    return (try base(0), try base(1))
+  }
+}

@@ -1,0 +1,86 @@
+import CLinux
+import Glibc
+import Linux
+import Packet
+import Ports
+import Testing
+import VhostUser
+import Virtio
+import VirtioTesting
+
+/// A directory of its own for each test, removed afterwards.
+final class ScratchDirectory {
+  let path: String
+
+  init() {
+    var template = Array("/tmp/vhost-test-XXXXXX\0".utf8CString)
+    path = mkdtemp(&template).map { String(cString: $0) } ?? "/tmp"
+  }
+
+  deinit {
+    if let names = try? files() { for name in names { unlink("\(path)/\(name)") } }
+    rmdir(path)
+  }
+
+  func files() throws -> [String] {
+    guard let directory = opendir(path) else { throw SystemError.last("open \(path)") }
+    defer { closedir(directory) }
+    var names: [String] = []
+    while let entry = readdir(directory) { names.append(Self.name(entry)) }
+    return names.filter { $0 != "." && $0 != ".." }
+  }
+}
+
+/// A vhost-user port with a guest on it: driver, front-end and port in one loop.
+final class VhostUserGuest {
+  let directory: ScratchDirectory
+  let loop: EventLoop
+  let harness: PortHarness
+  let port: VhostUserPort
+  var driver: GuestDriver
+  var frontEnd: ScriptedFrontEnd
+
+  static let modern: VirtioFeatures = [
+    .version1, .mergeableReceiveBuffers, .indirectDescriptors, .checksum, .guestChecksum, .hostTSO4,
+    .guestTSO4,
+  ]
+
+  /// - Parameter started: whether the front-end has negotiated and started its rings.
+  init(
+    _ features: VirtioFeatures = VhostUserGuest.modern, ram: GuestRAM? = nil, loop: EventLoop? = nil,
+    ringSize: Int = 256, started: Bool = true, protocolFeatures: ProtocolFeatures = [.replyAcknowledgement]
+  ) throws {
+    directory = ScratchDirectory()
+    let loop = try loop ?? EventLoop()
+    self.loop = loop
+    port = try VhostUserPort(
+      PortConfiguration(name: "guest", kind: .vhostUser, runDirectory: directory.path), loop: loop)
+    harness = try PortHarness(port, loop)
+    driver = try GuestDriver(ram: ram, features: features, ringSize: ringSize)
+    frontEnd = try ScriptedFrontEnd(connecting: "\(directory.path)/guest") {
+      loop.turn(atMostMilliseconds: 1)
+    }
+    guard started else { return }
+    try frontEnd.negotiate(features, protocolFeatures)
+    try frontEnd.start(driver)
+    try #require(harness.wait { port.status.linkUp })
+  }
+
+  /// Another front-end on the same socket.
+  func connect() throws -> ScriptedFrontEnd {
+    try ScriptedFrontEnd(connecting: "\(directory.path)/guest") { [loop] in
+      loop.turn(atMostMilliseconds: 1)
+    }
+  }
+
+  /// Sends a frame and returns what the switch made of it, or nil if it was dropped.
+  func through(
+    _ frame: [UInt8], offload: Offload = .none, cuts: [Int] = [], indirect: Bool = false,
+    at: UInt64? = nil
+  ) -> (bytes: [UInt8], offload: Offload)? {
+    guard driver.send(frame, offload: offload, cuts: cuts, indirect: indirect, at: at) else { return nil }
+    var result: (bytes: [UInt8], offload: Offload)?
+    harness.receive { result = ($0, $1) }
+    return result
+  }
+}
