@@ -57,6 +57,7 @@ let package = Package(
     module("SwitchctlCommands", ["Linux", "JSONRPC", "OVSDB"]),
     program("switchctl", ["Linux", "SwitchctlCommands"]),
     module("VirtioTesting", ["Linux", "Packet", "Virtio", "VhostUser", "CLinux"]),
+    module("OVSDBTesting", ["Linux", "JSONRPC"]),
     tests("LinuxTests", ["Linux"]),
     tests("PacketTests", ["Packet"]),
     tests("VirtioTests", ["Virtio", "VirtioTesting", "Linux", "Packet", "CLinux"]),
@@ -67,8 +68,8 @@ let package = Package(
     tests("DatapathTests", ["Datapath", "Ports", "VirtioTesting", "Linux", "Packet"]),
     tests("NetlinkTests", ["Netlink", "Linux", "CLinux"]),
     tests("JSONRPCTests", ["JSONRPC", "Linux"]),
-    tests("OVSDBTests", ["OVSDB", "JSONRPC", "Linux"]),
-    tests("SwitchctlTests", ["SwitchctlCommands", "OVSDB", "JSONRPC", "Linux"]),
+    tests("OVSDBTests", ["OVSDB", "OVSDBTesting", "JSONRPC", "Linux"]),
+    tests("SwitchctlTests", ["SwitchctlCommands", "OVSDB", "OVSDBTesting", "JSONRPC", "Linux"]),
     tests(
       "ConfigurationTests",
       ["Configuration", "OVSDB", "JSONRPC", "Linux", "Datapath", "Ports", "Packet"]),

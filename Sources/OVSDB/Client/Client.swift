@@ -161,7 +161,8 @@ extension Client {
 
   /// Schedules the next attempt and tells the listeners that there is no session.
   private func sessionEnded(_ reason: String) {
-    if attempts == 0 { Log.info("ovsdb-client", "\(remote): \(reason); reconnecting") }
+    // Once per outage: the attempts that follow fail for much the same reason.
+    if attempts == 0 { Log.warning("ovsdb-client", "\(remote): \(reason); reconnecting") }
     connection = nil
     forgetSession()
     let longest = max(options.minimumBackoff, options.maximumBackoff ?? (isTCP ? 8000 : 1000))
@@ -180,7 +181,6 @@ extension Client {
   /// What the server sent cannot be worked with.
   private func giveUp(_ connection: Connection, _ reason: String) {
     guard connection === self.connection else { return }
-    Log.warning("ovsdb-client", "\(remote): \(reason); closing the session")
     self.connection = nil
     connection.close()
     sessionEnded(reason)
