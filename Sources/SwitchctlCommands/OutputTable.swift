@@ -134,7 +134,7 @@ extension OutputTable {
 }
 
 extension JSON {
-  /// The value over several lines, two spaces per level.
+  /// The value over several lines, two spaces per level, closing brackets at the end of the last line.
   var indentedText: String {
     var output = ""
     appendIndented(to: &output, 0)
@@ -149,7 +149,7 @@ extension JSON {
         output += (index > 0 ? ",\n" : "") + String(repeating: " ", count: 2 * (level + 1))
         body(&output, item)
       }
-      output += "\n" + String(repeating: " ", count: 2 * level) + close
+      output += close
     }
     switch self {
     case .array(let elements):

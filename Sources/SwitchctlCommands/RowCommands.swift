@@ -92,8 +92,8 @@ enum RowCommands {
 
   @Sendable static func add(_ context: CommandContext, _ request: Invocation.Request) throws(CommandError) {
     try change(context, request) { datum, column, argument throws(CommandError) in
-      // A map keeps the value it has for a key.
-      datum.inserting(try ValueText.datum(argument, oneOrMore(column.type), context.symbols))
+      // A pair replaces the one that has its key.
+      try ValueText.datum(argument, oneOrMore(column.type), context.symbols).inserting(datum)
     }
   }
 

@@ -20,8 +20,9 @@ enum ValueText {
         throw CommandError(
           "\(text): unexpected \"\(next)\" parsing \(type.isMap ? "a map" : "a set of values")")
       }
+      let pair = rest
       keys += try element(&rest, type.key, symbols)
-      if let value = type.value { values.append(try self.value(&rest, value, symbols)) }
+      if let value = type.value { values.append(try self.value(&rest, of: pair, value, symbols)) }
       Token.skipSpaces(&rest)
       if rest.first == "," {
         rest.removeFirst()
@@ -83,14 +84,13 @@ enum ValueText {
     return first...last
   }
 
-  private static func value(_ rest: inout Substring, _ base: BaseType, _ symbols: SymbolTable)
-    throws(CommandError)
-    -> Atom
-  {
-    let whole = rest
+  /// A pair's `=VALUE`.
+  private static func value(
+    _ rest: inout Substring, of pair: Substring, _ base: BaseType, _ symbols: SymbolTable
+  ) throws(CommandError) -> Atom {
     Token.skipSpaces(&rest)
     guard rest.first == "=" else {
-      throw CommandError("\(whole): syntax error at \"\(rest.prefix(1))\" expecting \"=\"")
+      throw CommandError("\(pair): syntax error at \"\(rest.prefix(1))\" expecting \"=\"")
     }
     rest.removeFirst()
     Token.skipSpaces(&rest)
