@@ -29,7 +29,8 @@ public struct RuntimeCommands {
   private func shows(
     _ name: String, _ usage: String, _ body: @escaping (String?) throws(ControlError) -> TextTable
   ) -> ControlCommand {
-    ControlCommand(name, usage: "\(usage) [--format=table|json]", arguments: 0...2) {
+    let usageText = [usage, "[--format=table|json]"].filter { !$0.isEmpty }.joined(separator: " ")
+    return ControlCommand(name, usage: usageText, arguments: 0...2) {
       arguments throws(ControlError) in
       var object: String?
       var asJSON = false

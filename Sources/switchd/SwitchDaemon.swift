@@ -1,0 +1,145 @@
+import CLinux
+import Configuration
+import Datapath
+import Glibc
+import JSONRPC
+import Linux
+import Netlink
+import OVSDB
+
+/// `switchd` from start to end. Everything but forwarding happens on one event loop; a database this process hosts is
+/// reached through its socket like any other, so there is one way of following.
+final class SwitchDaemon {
+  private let daemon: Daemon
+  private let loop: EventLoop
+  private var signals: Signals?
+  private var database: DatabaseServer?
+  private var datapath: Datapath?
+  private var follower: ConfigurationFollower?
+  private var control: ControlServer?
+
+  /// Runs until told to end; the process's exit status.
+  static func run(_ options: Options) -> Int32 {
+    do throws(StartError) {
+      let daemon = try SwitchDaemon(options)
+      daemon.loop.run()
+      daemon.stop()
+      Log.info("switchd", "ended")
+      return 0
+    } catch {
+      printError("switchd: \(error)")
+      return 1
+    }
+  }
+
+  private init(_ options: Options) throws(StartError) {
+    do throws(SystemError) {
+      daemon = try Daemon.start(options.daemon)
+      loop = try EventLoop()
+    } catch { throw StartError(error.description) }
+    do throws(StartError) {
+      try prepareProcess()
+      let remote = try openDatabase(options)
+      try startSwitching(remote)
+    } catch {
+      stop()
+      throw error
+    }
+    daemon.ready()
+    Log.info("switchd", "switchd \(productVersion) is running in \(daemon.options.runDirectory)")
+  }
+
+  /// Signals before the first thread, so that every thread inherits the mask.
+  private func prepareProcess() throws(StartError) {
+    do throws(SystemError) {
+      signals = try Signals(loop, [SIGTERM, SIGINT, SIGHUP]) { [loop] number in
+        guard number == SIGHUP else { return loop.stop() }
+        do throws(SystemError) { try Log.reopen() } catch { Log.error("switchd", error.description) }
+      }
+      guard cl_guest_fault_install() == 0 else { throw .last("install the handler for guest memory faults") }
+    } catch { throw StartError(error.description) }
+    raiseDescriptorLimit()
+  }
+
+  /// Every guest costs several descriptors.
+  private func raiseDescriptorLimit() {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    limit.rlim_cur = limit.rlim_max
+    _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+  }
+
+  /// Starts serving the database if it is ours; where it can be reached.
+  private func openDatabase(_ options: Options) throws(StartError) -> Remote {
+    switch options.database(runDirectory: daemon.options.runDirectory) {
+    case .followed(let remote): return remote
+    case .hosted(let file, let remotes):
+      let server = DatabaseServer(loop)
+      database = server
+      do throws(StorageError) {
+        try server.open(file: file) { () throws(StorageError) in try SchemaFile.load(options.schema) }
+      } catch { throw StartError(error.description) }
+      do throws(SystemError) {
+        var own: Remote?
+        for remote in remotes {
+          let listening = try server.listen(on: remote)
+          own = own ?? Self.client(of: listening)
+        }
+        guard let own else { throw SystemError("the database needs a remote", code: EINVAL) }
+        return own
+      } catch { throw StartError(error.description) }
+    }
+  }
+
+  /// How to reach a server of this machine that listens at `remote`.
+  private static func client(of remote: Remote) -> Remote {
+    switch remote {
+    case .listenUnix(let path): .unix(path: path)
+    case .listenTCP("0.0.0.0", let port): .tcp(address: "127.0.0.1", port: port)
+    case .listenTCP("::", let port): .tcp(address: "::1", port: port)
+    case .listenTCP(let address, let port): .tcp(address: address, port: port)
+    case .unix, .tcp: remote
+    }
+  }
+
+  private func startSwitching(_ remote: Remote) throws(StartError) {
+    let links: KernelLinks
+    do throws(NetlinkError) { links = try KernelLinks(loop) } catch { throw StartError(error.description) }
+    do throws(SystemError) {
+      let datapath = try Datapath(loop: loop)
+      self.datapath = datapath
+      let follower = ConfigurationFollower(
+        loop, remote: remote, datapath, PortFactory(loop, links),
+        runDirectory: daemon.options.runDirectory)
+      self.follower = follower
+      datapath.onStatusChange = { [weak follower] _ in follower?.statusChanged() }
+      if let path = daemon.options.controlSocket {
+        let control = try ControlServer(loop, path: path, program: "switchd") { [loop] in loop.stop() }
+        for command in RuntimeCommands(datapath, follower.reconciler).table { control.add(command) }
+        self.control = control
+      }
+      follower.start()
+    } catch { throw StartError(error.description) }
+  }
+
+  /// Ports are closed before the database goes, and the pid file goes last: whoever waits for it can start again.
+  /// All that watches descriptors is let go before the event loop is.
+  private func stop() {
+    control?.close()
+    control = nil
+    follower?.stop()
+    follower = nil
+    datapath?.stop()
+    datapath = nil
+    database?.close()
+    database = nil
+    signals = nil
+    daemon.stop()
+  }
+}
+
+/// Why the daemon does not start: one sentence.
+struct StartError: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
