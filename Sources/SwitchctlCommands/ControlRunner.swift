@@ -28,7 +28,7 @@ final class ControlRunner {
   private let options: GlobalOptions
   private let loop: EventLoop
   private let terminal: Terminal
-  private var result: ExitStatus?
+  private var result: Outcome?
 
   init(_ requests: [ControlRequest], _ options: GlobalOptions, _ loop: EventLoop, _ terminal: Terminal) {
     self.requests = requests
@@ -37,7 +37,7 @@ final class ControlRunner {
     self.terminal = terminal
   }
 
-  func run() throws(CommandError) -> ExitStatus {
+  func run() throws(CommandError) -> Outcome {
     let path = try socketPath()
     let connection: Connection
     do throws(SystemError) {
@@ -75,7 +75,7 @@ final class ControlRunner {
     }
   }
 
-  private func finish(_ status: ExitStatus, _ sentence: String) {
+  private func finish(_ status: Outcome, _ sentence: String) {
     guard result == nil else { return }
     terminal.say(sentence)
     result = status

@@ -5,7 +5,7 @@ public enum Program {
   /// - Parameters:
   ///   - words: the command line without the program's name.
   ///   - loop: turned until the invocation is done.
-  public static func run(_ words: [String], _ loop: EventLoop, _ terminal: Terminal) -> ExitStatus {
+  public static func run(_ words: [String], _ loop: EventLoop, _ terminal: Terminal) -> Outcome {
     do throws(CommandError) {
       let invocation = try Invocation(words)
       if invocation.options.wantsVersion {
@@ -26,7 +26,7 @@ public enum Program {
 
   private static func run(_ invocation: Invocation, _ loop: EventLoop, _ terminal: Terminal)
     throws(CommandError)
-    -> ExitStatus
+    -> Outcome
   {
     let control = invocation.requests.compactMap { ControlRequest($0, invocation.options.style) }
     if control.isEmpty {

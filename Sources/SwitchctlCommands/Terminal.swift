@@ -34,7 +34,7 @@ public struct Terminal {
 }
 
 /// How an invocation ended.
-public enum ExitStatus: Equatable, Sendable {
+public enum Outcome: Equatable, Sendable {
   /// 0 done, 1 failed, 2 wrong usage or the answer "no".
   case code(Int32)
   /// The --timeout passed. As with `ovs-vsctl`, the process then ends by SIGALRM.

@@ -23,7 +23,7 @@ final class TransactionRunner {
   private let remotes: [Remote]
   private var client: Client?
   private var phase = Phase.connecting
-  private var result: ExitStatus?
+  private var result: Outcome?
   private var timers: [EventLoop.Timer] = []
   private var failedConnections = 0
   /// Whether the replica has changed since the attempt that is being committed.
@@ -53,7 +53,7 @@ final class TransactionRunner {
     return remotes
   }
 
-  func run() -> ExitStatus {
+  func run() -> Outcome {
     if let seconds = invocation.options.timeout {
       after(seconds * 1000) { $0.finish(.timedOut, "timed out after \(seconds) s \($0.currentWait)") }
     }
@@ -72,7 +72,7 @@ final class TransactionRunner {
     timers.append(loop.after(milliseconds: milliseconds) { [unowned self] in body(self) })
   }
 
-  private func finish(_ status: ExitStatus, _ sentence: String = "") {
+  private func finish(_ status: Outcome, _ sentence: String = "") {
     guard result == nil else { return }
     terminal.say(sentence)
     result = status
