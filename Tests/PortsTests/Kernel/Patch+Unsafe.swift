@@ -12,6 +12,8 @@ final class Patch {
   private let outgoing = UnsafeMutablePointer<Outgoing>.allocate(capacity: 2048)
   private let indices = UnsafeMutablePointer<UInt16>.allocate(capacity: 2048)
   let counters = PortCounters()
+  /// How many of the frames moved were to be segmented.
+  private(set) var largeFrames = 0
 
   deinit {
     outgoing.deallocate()
@@ -26,6 +28,7 @@ final class Patch {
     let count = source.receive(queue: 0, into: &batch, counters)
     for index in 0..<count {
       let frame = batch.frames[index]
+      if frame.offload.isGSO { largeFrames += 1 }
       guard SoftwareOffload.isConsistent(frame) else {
         counters.drop(.badOffload)
         continue

@@ -1,0 +1,167 @@
+import Glibc
+import Linux
+import Packet
+import Testing
+
+@testable import Ports
+
+@Suite(.enabled(if: isRoot, "needs root: makes network namespaces"))
+struct TAPPortTests {
+  private func inside(
+    _ body: @escaping @Sendable (Checks, NetworkNamespace, EventLoop, Links) throws -> Void
+  ) throws {
+    let namespace = try NetworkNamespace()
+    try namespace.shell("sysctl -qw net.ipv6.conf.default.disable_ipv6=1")
+    let failures = namespace.run { checks in
+      let loop = try EventLoop()
+      try body(checks, namespace, loop, try Links(loop))
+    }
+    #expect(failures == [])
+  }
+
+  private static func tap(
+    _ name: String, _ loop: EventLoop, _ links: Links, kind: PortConfiguration.Kind = .tap,
+    mtu: Int? = nil, mac: String? = nil
+  ) throws -> TAPPort {
+    try TAPPort(
+      PortConfiguration(
+        name: name, kind: kind, requestedMTU: mtu, requestedMAC: mac, runDirectory: "/nowhere"),
+      loop: loop, links: links)
+  }
+
+  @Test func framesCrossAndTheDeviceGoesWithThePort() throws {
+    try inside { checks, namespace, loop, links in
+      let port = try Self.tap("tap0", loop, links)
+      try port.start(.alone())
+      let patch = Patch()
+      patch.send([(testFrame(1), .none)], to: port.io)
+      checks.expect(patch.counters[.notReady] == 1, "sent while down")
+      checks.expect(!port.status.adminUp, "brought up by the switch")
+      try namespace.shell("ip link set tap0 up")
+      checks.expect(
+        loop.run(atMost: 2000) { port.status.linkUp && links.link(named: "tap0")?.isRunning == true },
+        "\(port.status)")
+
+      let observer = try systemPort("tap0", links)
+      try observer.start(.alone())
+      let tagged = testFrame(3, length: 1400, tags: [0x81, 0, 0, 5])
+      patch.send([(testFrame(2), .none), (tagged, .none)], to: port.io, piece: 33)
+      let received = patch.await(2, from: observer.io, where: isTestFrame)
+      checks.expect(received.map(\.bytes) == [testFrame(2), tagged], "\(received.count)")
+      patch.send([(testFrame(4), .none), (tagged, .none)], to: observer.io)
+      let back = patch.await(2, from: port.io, where: isTestFrame)
+      checks.expect(back.map(\.bytes) == [testFrame(4), tagged], "\(back.count)")
+      observer.close()
+      port.close()
+      checks.expect(loop.run(atMost: 2000) { links.link(named: "tap0") == nil }, "the device stays")
+    }
+  }
+
+  @Test func aPersistentDeviceIsAttachedAndStays() throws {
+    try inside { checks, namespace, loop, links in
+      try namespace.shell("ip tuntap add dev keep mode tap; ip tuntap add dev many mode tap multi_queue")
+      for name in ["keep", "many"] {
+        let port = try Self.tap(name, loop, links)
+        try port.start(.alone())
+        try namespace.shell("ip link set \(name) up")
+        checks.expect(loop.run(atMost: 2000) { port.status.linkUp }, "\(port.status)")
+        port.close()
+        try namespace.shell("ip link show \(name)")
+      }
+    }
+  }
+
+  @Test func whatCannotBeATAPSaysWhy() throws {
+    try inside { checks, namespace, loop, links in
+      try namespace.shell("ip link add left type veth peer name right")
+      checks.expect(loop.run(atMost: 2000) { links.link(named: "left") != nil }, "no veth")
+      let holder = try Self.tap("held", loop, links)
+      try holder.start(.alone())
+      defer { holder.close() }
+      for (name, reason) in [
+        ("left", "exists already and is not a TAP device (veth)"), ("held", "in use by another program"),
+        ("a-name-that-is-too-long", "1 to 15 bytes"), ("tap%d", "none of / : %"), ("", "1 to 15 bytes"),
+      ] {
+        do {
+          try Self.tap(name, loop, links).start(.alone())
+          checks.fail("\(name) was accepted")
+        } catch {
+          checks.expect("\(error)".contains(reason), "\(name): \(error)")
+        }
+      }
+    }
+  }
+
+  @Test func internalPortsHaveAStableAddress() throws {
+    try inside { checks, namespace, loop, links in
+      var seen: [String?] = []
+      for _ in 0..<2 {
+        let port = try Self.tap("br0", loop, links, kind: .internal)
+        try port.start(.alone())
+        seen.append(port.status.macAddress)
+        port.close()
+      }
+      checks.expect(seen[0] == seen[1] && seen[0] != nil, "\(seen)")
+      let address = MACAddress(seen[0] ?? "")
+      checks.expect(address.map { $0.bits >> 40 & 3 == 2 } == true, "not locally administered: \(seen)")
+
+      let port = try Self.tap("br0", loop, links, kind: .internal, mtu: 1400, mac: "02:11:22:33:44:55")
+      try port.start(.alone())
+      defer { port.close() }
+      checks.expect(
+        port.status.macAddress == "02:11:22:33:44:55" && port.status.mtu == 1400, "\(port.status)")
+      var wrong = PortConfiguration(
+        name: "br0", kind: .internal, requestedMAC: "03:11:22:33:44:55", runDirectory: "/nowhere")
+      checks.expect(try port.reconfigure(wrong), "made anew")
+      checks.expect(port.status.error?.contains("03:11:22:33:44:55") == true, "\(port.status)")
+      wrong.requestedMAC = nil
+      checks.expect(try port.reconfigure(wrong), "made anew")
+      checks.expect(port.status.error == nil && port.status.macAddress == seen[0], "\(port.status)")
+      wrong.kind = .tap
+      checks.expect(try !port.reconfigure(wrong), "another kind in place")
+    }
+  }
+
+  @Test func aMovedDeviceKeepsWorking() throws {
+    let elsewhere = try NetworkNamespace()
+    try inside { checks, namespace, loop, links in
+      let port = try Self.tap("tap0", loop, links)
+      try port.start(.alone())
+      defer { port.close() }
+      try namespace.shell("ip link set tap0 netns \(elsewhere.path) name moved")
+      checks.expect(loop.run(atMost: 2000) { links.link(named: "tap0") == nil }, "no event")
+      let before = port.status
+      checks.expect(before.error == nil && !before.adminUp && before.details["name"] == "moved", "\(before)")
+      try elsewhere.shell("ip link set moved mtu 1280; ip link set moved up")
+      let after = port.status
+      checks.expect(after.linkUp && after.mtu == 1280 && after.linkResets == 1, "\(after)")
+      let patch = Patch()
+      patch.send([(testFrame(1), .none)], to: port.io)
+      checks.expect(patch.counters[.transmittedFrames] == 1, "not sent")
+    }
+  }
+
+  @Test func aDeletedDeviceIsMadeAnew() throws {
+    let elsewhere = try NetworkNamespace()
+    try inside { checks, namespace, loop, links in
+      let port = try Self.tap("tap0", loop, links)
+      try port.start(.alone())
+      defer { port.close() }
+      let patch = Patch()
+      try namespace.shell("ip link del tap0")
+      checks.expect(loop.run(atMost: 2000) { port.status.interfaceIndex != nil }, "\(port.status)")
+      checks.expect(loop.run(atMost: 2000) { links.link(named: "tap0") != nil }, "not made anew")
+
+      // In another namespace only the descriptor tells.
+      try namespace.shell("ip link set tap0 netns \(elsewhere.path)")
+      checks.expect(loop.run(atMost: 2000) { links.link(named: "tap0") == nil }, "not moved")
+      try elsewhere.shell("ip link del tap0")
+      _ = patch.take(from: port.io)
+      checks.expect(loop.run(atMost: 2000) { links.link(named: "tap0") != nil }, "not made anew")
+      try namespace.shell("ip link set tap0 up")
+      checks.expect(loop.run(atMost: 2000) { port.status.linkUp }, "\(port.status)")
+      patch.send([(testFrame(1), .none)], to: port.io)
+      checks.expect(patch.counters[.transmittedFrames] == 1, "not sent")
+    }
+  }
+}
