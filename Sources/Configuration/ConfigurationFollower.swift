@@ -18,6 +18,7 @@ public final class ConfigurationFollower {
   private let writer: StatusWriter
   private var rows: SwitchRows?
   private var statisticsTimer: EventLoop.Timer?
+  private var statisticsInterval = 0
   private var isStandingBy = false
   private var isInserting = false
   private var knownProblems: Set<String> = []
@@ -93,6 +94,7 @@ public final class ConfigurationFollower {
     logProblems(desired)
     reconciler.apply(desired)
     writer.rows = rows
+    scheduleStatistics()
   }
 
   /// A new database has no Open_vSwitch row; whoever comes first makes it.
@@ -117,8 +119,12 @@ public final class ConfigurationFollower {
     knownProblems = problems
   }
 
+  /// Starts the period anew when its length was changed.
   private func scheduleStatistics() {
     let interval = BridgeConfiguration.statisticsInterval(rows?.otherConfig ?? [:])
+    guard interval != statisticsInterval || statisticsTimer?.isPending != true else { return }
+    statisticsInterval = interval
+    statisticsTimer?.cancel()
     statisticsTimer = loop.after(milliseconds: interval) { [weak self] in
       guard let self else { return }
       if client.hasLock {

@@ -28,3 +28,11 @@ public func absolutePath(_ path: String) -> String {
   defer { free(current) }
   return String(cString: current) + "/" + path
 }
+
+/// The database file when none is named: `conf.db` in the environment's `OVS_DBDIR`, else in /var/lib/switchd.
+public func defaultDatabaseFile() -> String {
+  if let environment = getenv("OVS_DBDIR"), environment.pointee != 0 {
+    return absolutePath(String(cString: environment)) + "/conf.db"
+  }
+  return "/var/lib/switchd/conf.db"
+}

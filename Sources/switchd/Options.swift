@@ -19,7 +19,7 @@ struct Options {
   private var file: String?
   private var remotes: [Remote] = []
 
-  static let defaultFile = "/var/lib/switchd/conf.db"
+  static var defaultFile: String { defaultDatabaseFile() }
 
   static let help = """
     switchd: a virtual switch

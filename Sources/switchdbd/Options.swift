@@ -9,7 +9,7 @@ struct Options {
   var schema: String?
   var files: [String] = []
 
-  static let defaultFile = "/var/lib/switchd/conf.db"
+  static var defaultFile: String { defaultDatabaseFile() }
 
   static let help = """
     switchdbd: the switch's database (OVSDB, RFC 7047)
