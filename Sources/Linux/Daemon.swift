@@ -56,7 +56,7 @@ public final class Daemon {
       case .held(let path, let pid):
         throw SystemError(
           "already running as process \(pid), which holds \(path); stop it, or use another --rundir",
-          code: EEXIST)
+          code: 0)
       case .system(let error): throw error
       }
     }

@@ -3,7 +3,7 @@ import Glibc
 
 /// A failed system call, as a sentence: what was tried on what, and the kernel's reason.
 public struct SystemError: Error, CustomStringConvertible, Equatable {
-  /// The errno value (`ENOENT`, …).
+  /// The errno value (`ENOENT`, …); 0 when `action` is the whole sentence.
   public let code: Int32
   /// What was being done, with the object's name: "open /dev/net/tun".
   public let action: String
@@ -17,7 +17,7 @@ public struct SystemError: Error, CustomStringConvertible, Equatable {
   public static func last(_ action: String) -> SystemError { SystemError(action, code: errno) }
 
   public var reason: String { String(cString: strerror(code)) }
-  public var description: String { "\(action): \(reason)" }
+  public var description: String { code == 0 ? action : "\(action): \(reason)" }
 }
 
 /// Repeats a call that a signal interrupted.

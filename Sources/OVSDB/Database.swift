@@ -9,6 +9,8 @@ public final class Database {
   /// Clients may only look.
   let isReadOnly: Bool
   var uuids = UUIDGenerator()
+  /// What one transaction may cost: rows looked at, and values returned (`Transaction.costOfValue` each).
+  var workLimit = 100_000_000
   /// What clients follow; each plan is rendered once per change, however many follow it.
   var plans: [MonitorPlan] = []
   /// Called after every commit, updates already sent; transactions that wait are tried again there.

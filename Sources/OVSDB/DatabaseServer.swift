@@ -68,8 +68,10 @@ public final class DatabaseServer {
   /// No longer accepts clients there; says whether it did. Sessions go on.
   @discardableResult
   public func stopListening(on remote: Remote) -> Bool {
-    guard let listener = listeners.removeValue(forKey: remote) else { return false }
-    listener.close()
+    guard let key = listeners.first(where: { $0.key == remote || $0.value.remote == remote })?.key else {
+      return false
+    }
+    listeners.removeValue(forKey: key)?.close()
     return true
   }
 

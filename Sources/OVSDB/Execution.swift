@@ -265,7 +265,7 @@ extension OperationArguments {
     let table = try table(execution)
     let columns = try columns(table.schema)
     let rows = try selection(table, execution)
-    try execution.transaction.spend(rows.count * (columns.count + 1) * 8)
+    try execution.transaction.spend(rows.count * (columns.count + 1) * Transaction.costOfValue)
     let named = columns.map { ($0, $0.name(table.schema), $0.type(table.schema)) }
     return [
       "rows": .array(

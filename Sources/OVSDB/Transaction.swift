@@ -14,12 +14,16 @@ final class Transaction {
   var comments: [String] = []
   var isDurable = false
   /// How much work is left before the transaction is refused: rows looked at and values returned.
-  private var budget = 100_000_000
+  private var budget: Int
 
   init(_ database: Database) {
     self.database = database
+    budget = database.workLimit
     originals = Array(repeating: [:], count: database.tables.count)
   }
+
+  /// A value in a reply, compared with looking at a row: mostly memory.
+  static let costOfValue = 20
 
   func spend(_ work: Int) throws(OVSDBError) {
     budget -= work
