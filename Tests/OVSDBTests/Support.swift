@@ -1,0 +1,151 @@
+import Glibc
+import JSONRPC
+import Linux
+import Testing
+
+@testable import OVSDB
+
+/// A small, seeded generator: a failure can be repeated.
+struct Random: RandomNumberGenerator {
+  private var state: UInt64
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+    return z ^ z >> 31
+  }
+
+  mutating func below(_ limit: Int) -> Int { Int.random(in: 0..<limit, using: &self) }
+}
+
+/// A directory that goes with the object.
+final class TemporaryDirectory {
+  let path: String
+
+  init() throws {
+    var template = Array("/tmp/ovsdb-test.XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw SystemError.last("create a temporary directory") }
+    path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+
+  func file(_ name: String) -> String { "\(path)/\(name)" }
+
+  deinit {
+    if let directory = opendir(path) {
+      while let entry = readdir(directory) {
+        let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+          String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        if name != ".", name != ".." { unlink("\(path)/\(name)") }
+      }
+      closedir(directory)
+    }
+    rmdir(path)
+  }
+}
+
+/// A schema with one column of every kind, references of both kinds, an index and a limited table.
+let testSchemaText = """
+  {"name": "Test", "version": "1.0.0", "tables": {
+    "Root": {"isRoot": true, "indexes": [["name"]], "columns": {
+      "name": {"type": "string"},
+      "number": {"type": {"key": {"type": "integer", "minInteger": -100, "maxInteger": 100000}}},
+      "ratio": {"type": "real"},
+      "flag": {"type": "boolean"},
+      "maybe": {"type": {"key": "integer", "min": 0, "max": 1}},
+      "tags": {"type": {"key": "integer", "min": 0, "max": "unlimited"}},
+      "few": {"type": {"key": "string", "min": 0, "max": 3}},
+      "color": {"type": {"key": {"type": "string", "enum": ["set", ["red", "green"]]}, "min": 0, "max": 1}},
+      "short": {"type": {"key": {"type": "string", "minLength": 0, "maxLength": 4}}},
+      "options": {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}},
+      "children": {"type": {"key": {"type": "uuid", "refTable": "Child"}, "min": 0, "max": "unlimited"}},
+      "named": {"type": {"key": "string", "value": {"type": "uuid", "refTable": "Child"}, "min": 0, "max": "unlimited"}},
+      "friends": {"type": {"key": {"type": "uuid", "refTable": "Child", "refType": "weak"}, "min": 0, "max": "unlimited"}},
+      "fixed": {"type": "string", "mutable": false},
+      "live": {"type": {"key": "string", "value": "integer", "min": 0, "max": "unlimited"}, "ephemeral": true}}},
+    "Child": {"columns": {
+      "name": {"type": "string"},
+      "next": {"type": {"key": {"type": "uuid", "refTable": "Child"}, "min": 0, "max": 1}},
+      "live": {"type": "integer", "ephemeral": true}}},
+    "Needy": {"isRoot": true, "columns": {
+      "friend": {"type": {"key": {"type": "uuid", "refTable": "Child", "refType": "weak"}, "min": 1, "max": 1}}}},
+    "Single": {"isRoot": true, "maxRows": 1, "columns": {"value": {"type": "integer"}}}}}
+  """
+
+func testSchema() throws -> DatabaseSchema { try DatabaseSchema(JSON(parsing: testSchemaText)) }
+
+extension Database {
+  /// Runs operations given as JSON text, as `transact` would.
+  @discardableResult
+  func transact(_ operations: String, owning locks: Set<String> = []) throws -> [JSON] {
+    try transact(try #require(try JSON(parsing: "[\(operations)]").array), owning: locks)
+  }
+
+  @discardableResult
+  func transact(_ operations: [JSON], owning locks: Set<String> = []) throws -> [JSON] {
+    guard
+      case .finished(let results, _) = Execution(self, operations, ownsLock: { locks.contains($0) }).attempt()
+    else {
+      Issue.record("the transaction waits")
+      return []
+    }
+    return results
+  }
+
+  var rowCount: Int { tables.reduce(0) { $0 + $1.rows.count } }
+
+  /// All rows but for `_version`: what a failed transaction must leave as it was.
+  var contents: [String: [UUID: [String: Datum]]] {
+    var result: [String: [UUID: [String: Datum]]] = [:]
+    for table in tables {
+      var rows: [UUID: [String: Datum]] = [:]
+      for row in table.rows.values {
+        rows[row.uuid] = [String: Datum](
+          uniqueKeysWithValues: zip(table.schema.columns.map(\.name), row.columns))
+      }
+      result[table.schema.name] = rows
+    }
+    return result
+  }
+}
+
+/// Runs a program; its exit status and output (standard error included).
+func run(_ command: String) -> (status: Int32, output: String) {
+  guard let pipe = popen("exec 2>&1; \(command)", "r") else { return (-1, "popen failed") }
+  var output: [UInt8] = []
+  var buffer = [UInt8](repeating: 0, count: 4096)
+  while true {
+    let count = fread(&buffer, 1, buffer.count, pipe)
+    if count == 0 { break }
+    output += buffer[..<count]
+  }
+  let status = pclose(pipe)
+  return (status >> 8 & 0xFF, String(decoding: output, as: UTF8.self))
+}
+
+func isInstalled(_ program: String) -> Bool { run("command -v \(program)").status == 0 }
+
+func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+/// The repository's root directory.
+let sourceTree = #filePath.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 }
+
+/// Looks every millisecond whether `condition` holds, for at most so long.
+func awaited(_ milliseconds: Int, _ condition: () -> Bool) -> Bool {
+  let end = monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
+  while !condition() {
+    if monotonicNanoseconds() >= end { return false }
+    usleep(1000)
+  }
+  return true
+}
+
+extension [UInt8] {
+  func write(toFile path: String) throws {
+    let file = try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC)
+    guard Glibc.write(file.raw, self, count) == count else { throw SystemError.last("write \(path)") }
+  }
+}
