@@ -65,9 +65,11 @@ public final class Session {
     return vring.isRunnable && (vring.isEnabled || !features.contains(.protocolFeatures))
   }
 
-  /// Whether ring `index` is started but disabled: what comes in is taken, and goes nowhere.
+  /// Whether ring `index` is started but was disabled: what comes in is taken, and goes nowhere.
   public func discards(_ index: Int) -> Bool {
-    guard memory != nil, features != nil, vrings[index].isRunnable else { return false }
+    guard memory != nil, features != nil, vrings[index].isRunnable, vrings[index].isDisabled else {
+      return false
+    }
     if protocolFeatures.contains(.status) && !status.contains(.driverOK) { return false }
     return !isUsable(index)
   }

@@ -131,6 +131,7 @@ extension Session {
     let state = VringState(message)
     let index = try vringIndex(UInt64(state.index), message)
     guard state.number <= 1 else { throw .violation("SET_VRING_ENABLE: \(state.number) is neither 0 nor 1") }
+    vrings[index].isDisabled = vrings[index].isEnabled && state.number == 0
     vrings[index].isEnabled = state.number == 1
     return .done
   }
@@ -145,6 +146,8 @@ extension Session {
   func setVringCall(_ message: Message) throws(SessionError) -> Reply {
     let (index, descriptor) = try vringDescriptor(message)
     vrings[index].call = descriptor
+    // Buffers may have gone back while the driver could not be told.
+    if let descriptor, vrings[index].isStarted { EventFD.signal(descriptor.raw) }
     return .done
   }
 

@@ -20,6 +20,8 @@ public struct Vring {
   public var isStarted = false
   /// SET_VRING_ENABLE; a started ring that is not enabled moves no frames.
   public var isEnabled = false
+  /// It was enabled once, and then not: what the driver sends meanwhile is thrown away. Before, it waits.
+  public var isDisabled = false
 
   public init() {}
 

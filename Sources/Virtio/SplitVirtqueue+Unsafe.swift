@@ -107,7 +107,11 @@ public struct SplitVirtqueue: ~Copyable {
     if count < limit {
       availableIndex = guestWord16(available, 2).pointee.load(ordering: .acquiring)
       count = Int(availableIndex &- nextAvailable)
-      if count > size { return -1 }
+      if count > size {
+        // Not to be taken for a good value by the next call.
+        availableIndex = nextAvailable
+        return -1
+      }
     }
     return count < limit ? count : limit
   }

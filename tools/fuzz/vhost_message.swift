@@ -1,0 +1,88 @@
+// Fuzzes everything a front-end can say: the input is a script of messages, well formed or not, with descriptors of
+// several kinds. Whatever it says, the session answers, refuses, or ends.
+
+import CLinux
+import Glibc
+import Linux
+import VhostUser
+import Virtio
+import VirtioTesting
+
+private final class Owner: SessionOwner {
+  func quiesce(_ session: Session) {}
+
+  /// What a port would do: place every usable ring.
+  func resume(_ session: Session) throws(SessionError) {
+    guard let memory = session.memory else { return }
+    for index in session.vrings.indices where session.isUsable(index) {
+      let layout = try session.vrings[index].layout(in: memory, index: index)
+      var queue = SplitVirtqueue(layout, position: layout.usedIndex, features: [], call: -1)
+      _ = queue.pending(atMost: 32)
+      session.vrings[index].base = queue.position
+    }
+  }
+}
+
+private struct Script {
+  var bytes: ArraySlice<UInt8>
+
+  mutating func byte() -> UInt8 { bytes.popFirst() ?? 0 }
+  mutating func take(_ count: Int) -> [UInt8] {
+    defer { bytes = bytes.dropFirst(count) }
+    return Array(bytes.prefix(count))
+  }
+}
+
+private struct World {
+  let ram: GuestRAM
+  let queue: GuestQueue
+
+  init() throws {
+    ram = try GuestRAM(size: 1 << 20)
+    queue = try GuestQueue(ram, size: 64)
+  }
+}
+
+private nonisolated(unsafe) let world: World? = try? World()
+
+/// One message of the script: a choice, then its bytes.
+private func sendNext(_ script: inout Script, _ frontEnd: ScriptedFrontEnd, _ world: World) throws {
+  let choice = script.byte()
+  let descriptors: [Int32] = [[], [world.ram.file.raw], [world.queue.kick.raw], [0, 1, 2]][Int(choice >> 6)]
+  let ring = UInt32(choice & 1)
+  switch choice & 0x3F {
+  case 0: try frontEnd.sendRaw(script.take(Int(script.byte())), descriptors)
+  case 1: try frontEnd.setMemory(world.ram)
+  case 2: try frontEnd.start(world.queue, index: ring, base: UInt32(script.byte()))
+  case 3: try frontEnd.send(.setFeatures, littleEndian(VirtioFeatures.implemented.rawValue))
+  case 4: try frontEnd.send(.setProtocolFeatures, littleEndian(ProtocolFeatures.implemented.rawValue))
+  case 5: try frontEnd.send(.setStatus, littleEndian(UInt64(15)))
+  case 6: world.ram.store16(UInt16(script.byte()) << 4, at: world.queue.available + 2)
+  default:
+    let request = UInt32(choice & 0x3F) - 6
+    try frontEnd.send(
+      request, script.take(Int(script.byte())), descriptors, needReply: script.byte() & 1 == 1)
+  }
+}
+
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzVhostMessage(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
+  guard let world else { return 0 }
+  var ends: [Int32] = [0, 0]
+  let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+  guard socketpair(AF_UNIX, type, 0, &ends) == 0 else { return 0 }
+  let owner = Owner()
+  let session = Session(Connection(FileDescriptor(owning: ends[0])), owner: owner)
+  let frontEnd = ScriptedFrontEnd(FileDescriptor(owning: ends[1]))
+  var script = Script(bytes: Array(UnsafeBufferPointer(start: data, count: size))[...])
+  do {
+    while !script.bytes.isEmpty {
+      try sendNext(&script, frontEnd, world)
+      try session.process()
+      while try frontEnd.connection.receive() != nil {}
+    }
+  } catch {}
+  session.end()
+  withExtendedLifetime(owner) {}
+  return 0
+}
