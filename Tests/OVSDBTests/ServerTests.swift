@@ -18,11 +18,11 @@ final class Service {
     try server.add(database)
   }
 
-  func client() throws -> Client { Client(try server.connect(), loop) }
+  func client() throws -> TestClient { TestClient(try server.connect(), loop) }
 }
 
 /// A client that remembers, in order, what it was told.
-final class Client {
+final class TestClient {
   enum Event: Equatable {
     case reply(JSON)
     case failure(JSON)
@@ -93,7 +93,7 @@ final class Client {
 
 @Suite struct DatabaseServerTests {
   let service: Service
-  let client: Client
+  let client: TestClient
 
   init() throws {
     service = try Service()

@@ -143,7 +143,7 @@ import Testing
       do { return try testSchema() } catch { throw StorageError("\(error)") }
     }
     database.storage?.policy = .init(records: 20, bytes: 20_000)
-    let client = Client(try server.connect(), loop)
+    let client = TestClient(try server.connect(), loop)
     for number in 0..<400 {
       try client.ask(
         "transact",
