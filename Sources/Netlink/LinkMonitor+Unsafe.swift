@@ -24,9 +24,12 @@ public final class LinkMonitor {
   private var observers: [Int: () -> Void] = [:]
   private var nextObserver = 0
   private var hasChanged = false
+  /// How often messages were lost and the whole list was asked for.
+  private(set) var overruns = 0
 
+  /// - Parameter bufferBytes: what the kernel keeps for us while the loop is busy.
   // SAFETY: the callback's context is this object, which owns the socket that calls back and frees it first.
-  public init(loop: EventLoop) throws(NetlinkError) {
+  public init(loop: EventLoop, bufferBytes: Int32 = 1 << 20) throws(NetlinkError) {
     events = try NetlinkSocket()
     requests = try NetlinkSocket()
     let raw = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
@@ -34,6 +37,7 @@ public final class LinkMonitor {
     ioctlSocket = FileDescriptor(owning: raw)
 
     nl_socket_disable_seq_check(events.pointer)
+    _ = nl_socket_set_buffer_size(events.pointer, bufferBytes, 0)
     let joined = nl_socket_add_membership(events.pointer, Int32(RTNLGRP_LINK.rawValue))
     let unblocked = nl_socket_set_nonblocking(events.pointer)
     guard joined == 0, unblocked == 0 else {
@@ -67,6 +71,7 @@ public final class LinkMonitor {
     for _ in 0..<Self.messagesPerTurn where result >= 0 { result = nl_recvmsgs_default(events.pointer) }
     if result < 0 && result != -NLE_AGAIN {
       // Messages were lost, or one was not understood: only the whole list tells what is true now.
+      overruns += 1
       do {
         try dump()
       } catch {
