@@ -136,7 +136,7 @@ struct LinkMonitorTests {
           try action()
           check(false, "\(text) was accepted")
         } catch {
-          check(error.description.contains(text), error.description)
+          check("\(error)".contains(text), "\(error)")
         }
       }
     }

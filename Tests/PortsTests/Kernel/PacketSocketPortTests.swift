@@ -8,7 +8,7 @@ import Testing
 @testable import Ports
 
 /// A broadcast frame of a private EtherType, so that nothing else answers it or looks like it.
-func testFrame(_ number: UInt8, length: Int = 100, tags: [UInt8] = []) -> [UInt8] {
+func numberedFrame(_ number: UInt8, length: Int = 100, tags: [UInt8] = []) -> [UInt8] {
   var bytes: [UInt8] = [255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, number] + tags + [0x88, 0xB5, number]
   while bytes.count < length { bytes.append(UInt8(truncatingIfNeeded: bytes.count &* 7)) }
   return bytes
@@ -33,7 +33,7 @@ func datagram(payload: Int, tags: [UInt8] = []) -> [UInt8] {
   return ethernet + ip + udp + [UInt8](repeating: 0x5A, count: payload)
 }
 
-func isTestFrame(_ bytes: [UInt8]) -> Bool {
+func isNumberedFrame(_ bytes: [UInt8]) -> Bool {
   bytes.count > 12 && bytes.prefix(10) == [255, 255, 255, 255, 255, 255, 2, 0, 0, 0]
 }
 
@@ -64,6 +64,10 @@ struct PacketSocketPortTests {
         left.close()
         right.close()
       }
+      // The carrier comes a moment after the interfaces; until then the kernel drops what is sent.
+      guard loop.run(atMost: 5000, until: { left.status.linkUp && right.status.linkUp }) else {
+        return checks.fail("no carrier: \(left.status) \(right.status)")
+      }
       try body(checks, namespace, loop, left, right)
     }
   }
@@ -71,9 +75,9 @@ struct PacketSocketPortTests {
   @Test func framesCross() throws {
     let failures = try onVeth { checks, _, _, left, right in
       let patch = Patch()
-      let frames = (0..<100).map { testFrame(UInt8($0), length: 60 + 14 * Int($0)) }
+      let frames = (0..<100).map { numberedFrame(UInt8($0), length: 60 + 14 * Int($0)) }
       patch.send(frames.map { ($0, .none) }, to: left.io, piece: 77)
-      let received = patch.await(100, from: right.io, where: isTestFrame)
+      let received = patch.await(100, from: right.io, where: isNumberedFrame)
       checks.expect(received.map(\.bytes) == frames, "\(received.count) frames came")
       checks.expect(
         patch.counters[.transmittedFrames] == 100, "counted \(patch.counters[.transmittedFrames])")
@@ -89,13 +93,13 @@ struct PacketSocketPortTests {
     let failures = try onVeth { checks, _, _, left, right in
       let patch = Patch()
       let frames = [
-        testFrame(1, tags: [0x81, 0x00, 0x60, 0x07]),
-        testFrame(2, tags: [0x88, 0xA8, 0x00, 0x09]),
-        testFrame(3, tags: [0x88, 0xA8, 0x00, 0x09, 0x81, 0x00, 0x00, 0x01]),
-        testFrame(4, tags: [0x81, 0x00, 0x00, 0x00]),
+        numberedFrame(1, tags: [0x81, 0x00, 0x60, 0x07]),
+        numberedFrame(2, tags: [0x88, 0xA8, 0x00, 0x09]),
+        numberedFrame(3, tags: [0x88, 0xA8, 0x00, 0x09, 0x81, 0x00, 0x00, 0x01]),
+        numberedFrame(4, tags: [0x81, 0x00, 0x00, 0x00]),
       ]
       patch.send(frames.map { ($0, .none) }, to: left.io)
-      let received = patch.await(4, from: right.io, where: isTestFrame)
+      let received = patch.await(4, from: right.io, where: isNumberedFrame)
       checks.expect(received.map(\.bytes) == frames, "\(received.map { $0.bytes.prefix(24) })")
     }
     #expect(failures == [])
@@ -128,11 +132,13 @@ struct PacketSocketPortTests {
         checksumOffset: 16)
       patch.send(
         [
-          (testFrame(1), .none), (testFrame(2, length: 9000), .none), (testFrame(3), contradiction),
-          (testFrame(4), .none),
+          (numberedFrame(1), .none), (numberedFrame(2, length: 9000), .none),
+          (numberedFrame(3), contradiction),
+          (numberedFrame(4), .none),
         ], to: left.io)
-      let received = patch.await(2, from: right.io, where: isTestFrame)
-      checks.expect(received.map(\.bytes) == [testFrame(1), testFrame(4)], "\(received.count) frames came")
+      let received = patch.await(2, from: right.io, where: isNumberedFrame)
+      checks.expect(
+        received.map(\.bytes) == [numberedFrame(1), numberedFrame(4)], "\(received.count) frames came")
       checks.expect(patch.counters[.exceedsMTU] == 1, "exceedsMTU \(patch.counters[.exceedsMTU])")
       checks.expect(patch.counters[.deviceError] == 1, "deviceError \(patch.counters[.deviceError])")
       checks.expect(patch.counters[.transmittedFrames] == 2, "sent \(patch.counters[.transmittedFrames])")
@@ -143,11 +149,13 @@ struct PacketSocketPortTests {
   @Test func framesOfVeryManyPiecesAreSent() throws {
     let failures = try onVeth { checks, _, _, left, right in
       let patch = Patch()
-      let frames = [testFrame(1, length: 1400), testFrame(2, length: 90), testFrame(3, length: 1400)]
+      let frames = [
+        numberedFrame(1, length: 1400), numberedFrame(2, length: 90), numberedFrame(3, length: 1400),
+      ]
       // 1,336 pieces would be refused on receiving; 1,024 are the most a frame has.
       patch.send(Array(frames[0..<1]).map { (Array($0.prefix(1024)), .none) }, to: left.io, piece: 1)
       patch.send(frames[1...].map { ($0, .none) }, to: left.io, piece: 700)
-      let received = patch.await(3, from: right.io, where: isTestFrame)
+      let received = patch.await(3, from: right.io, where: isNumberedFrame)
       checks.expect(
         received.map(\.bytes) == [Array(frames[0].prefix(1024)), frames[1], frames[2]],
         "\(received.map(\.bytes.count))")
@@ -159,9 +167,9 @@ struct PacketSocketPortTests {
     let failures = try onVeth { checks, _, _, left, right in
       let patch = Patch()
       patch.sendFromTruncatedFile(to: left.io)
-      patch.send([(testFrame(7), .none)], to: left.io)
-      let received = patch.await(1, from: right.io, where: isTestFrame)
-      checks.expect(received.map(\.bytes) == [testFrame(7)], "\(received.count)")
+      patch.send([(numberedFrame(7), .none)], to: left.io)
+      let received = patch.await(1, from: right.io, where: isNumberedFrame)
+      checks.expect(received.map(\.bytes) == [numberedFrame(7)], "\(received.count)")
       checks.expect(patch.counters[.deviceError] == 1, "\(patch.counters[.deviceError])")
     }
     #expect(failures == [])
@@ -172,16 +180,16 @@ struct PacketSocketPortTests {
       let patch = Patch()
       try namespace.shell("ip link set left down")
       checks.expect(loop.run(atMost: 2000) { !left.status.linkUp }, "the link stays up")
-      patch.send([(testFrame(1), .none)], to: left.io)
+      patch.send([(numberedFrame(1), .none)], to: left.io)
       checks.expect(patch.counters[.notReady] == 1, "\(patch.counters[.notReady])")
       _ = patch.take(from: left.io)
       try namespace.shell("ip link set left up")
       checks.expect(loop.run(atMost: 2000) { left.status.linkUp && right.status.linkUp }, "stays down")
       checks.expect(left.status.linkResets >= 2, "\(left.status.linkResets)")
-      patch.send([(testFrame(2), .none)], to: left.io)
-      checks.expect(patch.await(from: right.io, where: isTestFrame).count == 1, "nothing crosses")
-      patch.send([(testFrame(3), .none)], to: right.io)
-      checks.expect(patch.await(from: left.io, where: isTestFrame).count == 1, "nothing comes back")
+      patch.send([(numberedFrame(2), .none)], to: left.io)
+      checks.expect(patch.await(from: right.io, where: isNumberedFrame).count == 1, "nothing crosses")
+      patch.send([(numberedFrame(3), .none)], to: right.io)
+      checks.expect(patch.await(from: left.io, where: isNumberedFrame).count == 1, "nothing comes back")
     }
     #expect(failures == [])
   }
@@ -202,15 +210,15 @@ struct PacketSocketPortTests {
       }
       let patch = Patch()
       checks.expect(port.status.error?.contains("no interface named left exists") == true, "\(port.status)")
-      patch.send([(testFrame(1), .none)], to: port.io)
+      patch.send([(numberedFrame(1), .none)], to: port.io)
       checks.expect(patch.counters[.notReady] == 1, "sent into nothing")
 
       let add = "ip link add left type veth peer name right; ip link set left up; ip link set right up"
       try namespace.shell(add)
       checks.expect(loop.run(atMost: 2000) { port.status.linkUp && other.status.linkUp }, "not picked up")
       checks.expect(port.status.error == nil, "\(port.status)")
-      patch.send([(testFrame(2), .none)], to: port.io)
-      checks.expect(patch.await(from: other.io, where: isTestFrame).count == 1, "nothing crosses")
+      patch.send([(numberedFrame(2), .none)], to: port.io)
+      checks.expect(patch.await(from: other.io, where: isNumberedFrame).count == 1, "nothing crosses")
 
       try namespace.shell("ip link set left down; ip link set left name elsewhere")
       checks.expect(
@@ -223,13 +231,14 @@ struct PacketSocketPortTests {
       checks.expect(
         loop.run(atMost: 2000) { port.status.error?.contains("no interface named left") == true },
         "\(port.status)")
-      patch.send([(testFrame(3), .none)], to: port.io)
+      patch.send([(numberedFrame(3), .none)], to: port.io)
       try namespace.shell(add)
       checks.expect(
         loop.run(atMost: 2000) { port.status.linkUp && other.status.linkUp }, "not picked up again")
-      patch.send([(testFrame(4), .none)], to: port.io)
+      patch.send([(numberedFrame(4), .none)], to: port.io)
       checks.expect(
-        patch.await(from: other.io, where: isTestFrame).map(\.bytes) == [testFrame(4)], "nothing crosses")
+        patch.await(from: other.io, where: isNumberedFrame).map(\.bytes) == [numberedFrame(4)],
+        "nothing crosses")
       checks.expect(changes.withLock { $0 } >= 4, "status changes were not told")
 
       try namespace.shell("ip link add name br0 type bridge; ip link set left master br0")

@@ -136,7 +136,7 @@ final class Patch {
     batch.clear()
     batch.segments[0] = iovec(iov_base: memory, iov_len: 500)
     batch.segmentCount = 1
-    batch.snapshot(0).copyMemory(from: testFrame(0), byteCount: 64)
+    batch.snapshot(0).copyMemory(from: numberedFrame(0), byteCount: 64)
     batch.frames[0] = Frame(
       header: batch.snapshot(0), headerLength: 64, length: 500, firstSegment: 0, segmentCount: 1,
       offload: .none, token: 0)
