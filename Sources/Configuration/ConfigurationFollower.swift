@@ -42,12 +42,14 @@ public final class ConfigurationFollower {
     scheduleStatistics()
   }
 
-  /// Ends the session and removes every port and bridge. The database keeps the last status.
+  /// Removes every port and bridge and ends the session; the database keeps the last status. The lock goes last,
+  /// so that a switch that stands by finds the devices free.
   public func stop() {
     statisticsTimer?.cancel()
     client.onChange = nil
-    client.stop()
+    reconciler.onChange = nil
     reconciler.removeAll()
+    client.stop()
   }
 
   /// A port's status changed.

@@ -264,6 +264,7 @@ extension Reconciler {
       let id = try datapath.addPort(port, to: bridge.id, vlan: live.desired.vlan)
       interfaces[name]?.state = .attached(id, port)
       Log.info("reconciler", "bridge \(live.desired.bridge): added interface \(name) on port \(number)")
+      if let error = port.status.error { Log.warning("reconciler", "interface \(name): \(error)") }
     } catch {
       fail(name, failure, error.description)
     }

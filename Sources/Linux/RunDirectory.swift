@@ -36,3 +36,15 @@ public func defaultDatabaseFile() -> String {
   }
   return "/var/lib/switchd/conf.db"
 }
+
+/// Makes the directory at `path` (absolute), and those above it, as far as they are missing.
+public func createDirectories(_ path: String) throws(SystemError) {
+  var made = ""
+  for name in path.split(separator: "/") {
+    made += "/" + name
+    if mkdir(made, 0o755) == 0 || errno == EEXIST { continue }
+    let code = errno
+    // A read-only file system refuses even what exists.
+    guard access(made, F_OK) == 0 else { throw SystemError("create the directory \(made)", code: code) }
+  }
+}

@@ -26,12 +26,15 @@ final class Storage {
 
   var path: String { log.path }
 
-  /// Opens the database at `path`, or creates it with `schema` when there is no such file.
+  /// Opens the database at `path`, or creates it, and its directory, with `schema` when there is no such file.
   static func open(_ path: String, creating schema: () throws(StorageError) -> DatabaseSchema)
     throws(StorageError)
     -> Database
   {
     let path = resolved(path)
+    do throws(SystemError) {
+      try createDirectories(path.split(separator: "/").dropLast().map { "/" + $0 }.joined())
+    } catch { throw StorageError(error.description) }
     let lock = try acquireLock(path)
     if access(path, F_OK) != 0, errno == ENOENT {
       let schema = try schema()
