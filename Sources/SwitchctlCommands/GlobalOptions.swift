@@ -15,6 +15,8 @@ struct GlobalOptions: Equatable {
   var style = OutputStyle()
   var wantsHelp = false
   var wantsVersion = false
+  /// For completion: every command's synopsis, one per line.
+  var wantsCommands = false
 
   /// One option and what it does to the settings. `apply` gets the argument, or nil when none was given.
   struct Entry: Sendable {
@@ -86,6 +88,9 @@ struct GlobalOptions: Equatable {
       settings.style.hasHeadings = false
     },
     Entry(OptionSyntax("help", letter: "h", "print help and exit")) { settings, _ in settings.wantsHelp = true
+    },
+    Entry(OptionSyntax("commands", "print every command's options and arguments, one command per line")) {
+      settings, _ in settings.wantsCommands = true
     },
     Entry(OptionSyntax("version", letter: "V", "print the version and exit")) { settings, _ in
       settings.wantsVersion = true

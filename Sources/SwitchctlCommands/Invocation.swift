@@ -24,7 +24,7 @@ struct Invocation {
   init(_ words: [String]) throws(CommandError) {
     var rest = words[...]
     let own = try takeLeadingOptions(&rest)
-    if options.wantsVersion { return }
+    if options.wantsVersion || options.wantsCommands { return }
     if options.wantsHelp {
       helpTopic = rest.first.flatMap { Command.named($0)?.name } ?? ""
       return

@@ -12,6 +12,10 @@ public enum Program {
         terminal.output("switchctl \(productVersion)\n")
         return .code(0)
       }
+      if invocation.options.wantsCommands {
+        terminal.output(Command.all.map { "\($0.synopsis)\n" }.joined())
+        return .code(0)
+      }
       if let topic = invocation.helpTopic {
         terminal.output(
           Command.named(topic).map { Help.page(terminal.program, $0) } ?? Help.overview(terminal.program))

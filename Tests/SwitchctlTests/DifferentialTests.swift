@@ -48,10 +48,15 @@ struct DifferentialTests {
     }
   }
 
-  @Test(arguments: DifferentialCases.all.keys.sorted()) func behavesLikeOVSVsctl(_ topic: String) throws {
+  /// Which server this program is given; `ovs-vsctl` always has Open vSwitch's own.
+  enum Backend: CaseIterable { case reference, product }
+
+  @Test(arguments: DifferentialCases.all.keys.sorted(), Backend.allCases)
+  func behavesLikeOVSVsctl(_ topic: String, _ backend: Backend) throws {
     let lines = try #require(DifferentialCases.all[topic])
-    let (theirs, ours) = (try ReferenceServer(), try ReferenceServer())
+    let theirs = try ReferenceServer()
     let loop = try EventLoop()
+    let ours: any TestServer = backend == .reference ? try ReferenceServer() : try ProductServer(loop)
     let (theirRows, ourRows) = (
       try DatabaseContents(loop, theirs.remote), try DatabaseContents(loop, ours.remote)
     )

@@ -1,3 +1,4 @@
+import OVSDBTesting
 import Testing
 
 @testable import SwitchctlCommands
@@ -77,6 +78,18 @@ struct InvocationTests {
       #expect(Help.overview("switchctl").contains("  \(command.name)"))
     }
     #expect(CommandHelp.byName.count == Command.all.count)
+  }
+
+  /// The man page explains every command with its present options and arguments.
+  @Test func manPageIsComplete() throws {
+    let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    let scratch = try ScratchDirectory()
+    let page = try scratch.run(["cat", "/\(root)/etc/man/switchctl.8"]).output
+    let lines = Set(page.split(separator: "\n").map { $0.filter { $0 != "\\" } })
+    for command in Command.all { #expect(lines.contains(".B \(command.synopsis)"), "\(command.name)") }
+    for option in GlobalOptions.table.map(\.syntax) {
+      #expect(lines.contains { $0.hasPrefix(".B ") && $0.hasSuffix(option.usage) }, "\(option.name)")
+    }
   }
 
   /// An example that does not parse helps nobody.

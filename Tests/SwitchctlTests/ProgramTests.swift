@@ -172,6 +172,25 @@ struct SwitchAnswerTests {
     #expect(Invoked(database, "list-br", loop: loop).output == "br0\n")
   }
 
+  /// The change is in the database: a restart of its server does not end the wait for the switch.
+  @Test func databaseRestartsDuringTheWait() throws {
+    var isRestarted = false
+    when({ client.replica?.onlyRow("Bridge") != nil }) {
+      server.stop()
+      isRestarted = (try? server.start()) != nil
+      // The first thing it hears in the new session makes it answer.
+      answer { _ in (1, nil) }
+    }
+    let invoked = Invoked(database, "-t", "60", "add-br", "br0", loop: loop)
+    #expect(isRestarted)
+    #expect(invoked.status == .code(0), "\(invoked.errors)")
+  }
+
+  /// Does `body` as soon as `condition` holds.
+  private func when(_ condition: @escaping () -> Bool, _ body: @escaping () -> Void) {
+    loop.after(milliseconds: 5) { if condition() { body() } else { when(condition, body) } }
+  }
+
   @Test func questionsDoNotWait() {
     #expect(Invoked(database, "-t", "20", "list-br", loop: loop).status == .code(0))
     #expect(client.replica?.onlyRow("Open_vSwitch")?.integer("next_cfg") == 0)
