@@ -36,12 +36,13 @@ struct ClientHostileServerTests {
     }
   }
 
-  func client(_ path: String, probe: Int? = nil) -> Client {
-    var options = Client.Options()
+  func client(_ path: String, probe: Int? = nil) -> OVSDB.Client {
+    var options = OVSDB.Client.Options()
     options.minimumBackoff = 1
     options.maximumBackoff = 2
     options.probeInterval = probe
-    return Client(loop, remotes: [.unix(path: path)], options: options, monitoring: Client.everything)
+    return OVSDB.Client(
+      loop, remotes: [.unix(path: path)], options: options, monitoring: OVSDB.Client.everything)
   }
 
   /// Answers to `get_schema` and `monitor` that no client can work with.

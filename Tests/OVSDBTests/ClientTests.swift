@@ -9,18 +9,18 @@ import Testing
 struct ClientTests {
   let loop: EventLoop
   let server: ReferenceServer
-  let client: Client
+  let client: OVSDB.Client
 
   init() throws {
     loop = try EventLoop()
     server = try ReferenceServer()
-    client = Client(loop, remotes: [server.remote], monitoring: Client.everything)
+    client = OVSDB.Client(loop, remotes: [server.remote], monitoring: OVSDB.Client.everything)
   }
 
   func wait(_ condition: () -> Bool) -> Bool { loop.run(atMost: 20_000, until: condition) }
 
   /// Sends one transaction and waits for its result.
-  func transact(_ client: Client, _ builder: TransactionBuilder) throws -> TransactionResult {
+  func transact(_ client: OVSDB.Client, _ builder: TransactionBuilder) throws -> TransactionResult {
     var result: Result<TransactionResult, TransactionError>?
     client.transact(builder.operations) { result = $0 }
     try #require(wait { result != nil })
@@ -139,7 +139,7 @@ struct ClientTests {
   }
 
   @Test func lockPassesToTheNextWaiter() throws {
-    let second = Client(loop, remotes: [server.remote], monitoring: Client.tables([:]))
+    let second = OVSDB.Client(loop, remotes: [server.remote], monitoring: OVSDB.Client.tables([:]))
     var events: [String] = []
     client.lock("switch") { events.append("first \($0)") }
     client.start()
@@ -160,9 +160,9 @@ struct ClientTests {
   }
 
   @Test func monitorsOnlyWhatWasChosen() throws {
-    let narrow = Client(
+    let narrow = OVSDB.Client(
       loop, remotes: [server.remote],
-      monitoring: Client.tables(["Bridge": ["name", "no_such_column"], "No_Such_Table": nil]))
+      monitoring: OVSDB.Client.tables(["Bridge": ["name", "no_such_column"], "No_Such_Table": nil]))
     narrow.start()
     #expect(wait { narrow.isSynchronized })
     #expect(narrow.replica?.monitored == ["Bridge": ["name"]])
@@ -174,9 +174,9 @@ struct ClientTests {
   }
 
   @Test func triesTheNextRemote() throws {
-    let other = Client(
+    let other = OVSDB.Client(
       loop, remotes: [.unix(path: server.directory.file("nobody")), server.remote],
-      monitoring: Client.everything)
+      monitoring: OVSDB.Client.everything)
     other.start()
     #expect(wait { other.isSynchronized })
   }
