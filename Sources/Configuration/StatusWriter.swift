@@ -104,9 +104,13 @@ final class StatusWriter {
     for row in Set(rows.bridges.flatMap { $0.ports.flatMap { $0.interfaces.map(\.id) } }) {
       guard let name = replica.row("Interface", row)?.string("name") else { continue }
       let accepted = reconciler.desired.interfaces[name]?.row == row
+      let condition = accepted ? reconciler.condition(of: name) : nil
+      // A port has counters from the moment it is there, not from the next period on.
+      if statistics[row] == nil, let id = condition?.attached?.id {
+        statistics[row] = StatusColumns.statistics(datapath.statistics(of: id))
+      }
       let columns = StatusColumns.interface(
-        refusal: reconciler.desired.refusals[row], accepted ? reconciler.condition(of: name) : nil,
-        statistics[row])
+        refusal: reconciler.desired.refusals[row], condition, statistics[row])
       wanted.append(("Interface", row, columns))
     }
     return wanted

@@ -36,6 +36,7 @@ import Testing
     #expect(laboratory.row("Interface", "vm1")?.integer("ofport") == 2)
     #expect(laboratory.row("Interface", "vm1")?.string("error") == nil)
     #expect(laboratory.row("Interface", "vm1")?.string("link_state") == "up")
+    #expect(laboratory.row("Interface", "vm1")?["statistics"][.string("rx_packets")] == .integer(0))
     #expect(laboratory.row("Interface", "eth9")?.integer("ofport") == -1)
     #expect(laboratory.row("Interface", "eth9")?.string("error") == "there is no network device eth9")
     #expect(laboratory.row("Interface", "br0")?.integer("ofport") == 65534)
