@@ -74,6 +74,10 @@ let package = Package(
       "ConfigurationTests",
       ["Configuration", "OVSDB", "JSONRPC", "Linux", "Datapath", "Ports", "Packet"]),
     tests("SystemTests", ["Linux", "JSONRPC", "VirtioTesting"]),
+    .target(
+      name: "FuzzTargets", dependencies: ["Linux", "Packet", "Virtio", "VhostUser", "JSONRPC", "OVSDB"],
+      path: "Tests/FuzzTargets", swiftSettings: strict),
+    tests("FuzzTests", ["FuzzTargets"]),
     command("Format", "format", "Formats every Swift file in place", writes: true),
     command("Lint", "lint", "Checks format, unsafe constructs and scripts"),
     command("Bench", "bench", "Measures throughput, start time, idle cost and memory"),
@@ -81,3 +85,10 @@ let package = Package(
   ],
   cLanguageStandard: .gnu17
 )
+
+// libFuzzer brings the program's main, so it only builds as tools/fuzz/run does.
+if Context.environment["SWITCHD_FUZZER"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "switchd-fuzzer", dependencies: ["FuzzTargets"], path: "Tests/Fuzzer", swiftSettings: strict))
+}
