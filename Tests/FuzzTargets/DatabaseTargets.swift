@@ -49,7 +49,8 @@ extension FuzzTarget {
   }
 
   /// A client that says anything to a server with the real schema.
-  static let databaseSession = FuzzTarget("database-session", seeds: { messages.map { Array($0.utf8) } }) { bytes in
+  static let databaseSession = FuzzTarget("database-session", seeds: { messages.map { Array($0.utf8) } }) {
+    bytes in
     let directory = try temporaryDirectory()
     defer { removeDirectory(directory) }
     let loop = try EventLoop()
@@ -118,7 +119,9 @@ private func temporaryDirectory() throws -> String {
 private func removeDirectory(_ path: String) {
   guard let stream = opendir(path) else { return }
   while let entry = readdir(stream) {
-    let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+      String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+    }
     if name != ".", name != ".." { unlink("\(path)/\(name)") }
   }
   closedir(stream)

@@ -6,7 +6,8 @@ public struct FuzzTarget: Sendable {
   public let run: @Sendable ([UInt8]) throws -> Void
 
   init(
-    _ name: String, seeds: @escaping @Sendable () -> [[UInt8]], run: @escaping @Sendable ([UInt8]) throws -> Void
+    _ name: String, seeds: @escaping @Sendable () -> [[UInt8]],
+    run: @escaping @Sendable ([UInt8]) throws -> Void
   ) {
     self.name = name
     self.seeds = seeds
@@ -14,7 +15,9 @@ public struct FuzzTarget: Sendable {
   }
 
   /// Every target. Tests/FuzzRegression has a folder of the same name for inputs that once broke it.
-  public static let all = [json, databaseSchema, databaseFile, databaseSession, vhostUserSession, frameHeaders, ring]
+  public static let all = [
+    json, databaseSchema, databaseFile, databaseSession, vhostUserSession, frameHeaders, ring,
+  ]
 
   public static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }
 }

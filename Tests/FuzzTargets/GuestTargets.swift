@@ -74,6 +74,7 @@ extension FuzzTarget {
     defer { pieces.deallocate() }
     let pending = queue.pending(atMost: 32)
     require(pending <= 32, "no more is pending than was asked for")
+    guard pending > 0 else { return }  // nothing, or an index that jumped
     for offset in 0..<pending {
       for writable in [false, true] {
         let chain = queue.walk(
@@ -81,7 +82,8 @@ extension FuzzTarget {
         require(chain.pieceCount <= capacity, "a chain has room")
         for piece in UnsafeBufferPointer(start: pieces, count: chain.pieceCount) where piece.iov_len > 0 {
           let start = UInt(bitPattern: piece.iov_base) &- UInt(bitPattern: base)
-          require(start <= UInt(size) && UInt(piece.iov_len) <= UInt(size) - start, "a piece is in guest memory")
+          require(
+            start <= UInt(size) && UInt(piece.iov_len) <= UInt(size) - start, "a piece is in guest memory")
         }
       }
       queue.fill(queue.head(offset), length: 0)
@@ -94,12 +96,14 @@ extension FuzzTarget {
 
   private static func sessionSeeds() -> [[UInt8]] {
     func chunk(_ attached: UInt8, _ request: UInt32, _ payload: [UInt8]) -> [UInt8] {
-      [attached] + littleEndian(request) + littleEndian(UInt32(1)) + littleEndian(UInt32(payload.count)) + payload
+      [attached] + littleEndian(request) + littleEndian(UInt32(1)) + littleEndian(UInt32(payload.count))
+        + payload
     }
     let words = { (values: [UInt64]) in values.flatMap { littleEndian($0) } }
     let features = chunk(0, 1, []) + chunk(0, 2, words([0x1_7000_0000]))
     let protocolFeatures = chunk(0, 15, []) + chunk(0, 16, words([0x8]))
-    let memory = chunk(1, 5, littleEndian(UInt32(1)) + littleEndian(UInt32(0)) + words([0, 0x10000, 0x10_0000, 0]))
+    let memory = chunk(
+      1, 5, littleEndian(UInt32(1)) + littleEndian(UInt32(0)) + words([0, 0x10000, 0x10_0000, 0]))
     let state = { (request: UInt32, number: UInt32) in
       chunk(0, request, littleEndian(UInt32(0)) + littleEndian(number))
     }

@@ -45,7 +45,8 @@ private struct Chance {
       case 1 where !bytes.isEmpty: bytes[position] ^= 1 << UInt8(next(8))
       case 2 where !bytes.isEmpty: bytes.removeSubrange(position..<min(bytes.count, position + 1 + next(16)))
       case 3 where !bytes.isEmpty:
-        bytes.insert(contentsOf: bytes[position..<min(bytes.count, position + 1 + next(16))], at: next(bytes.count))
+        bytes.insert(
+          contentsOf: bytes[position..<min(bytes.count, position + 1 + next(16))], at: next(bytes.count))
       default: bytes.insert(UInt8(next(2)) &* 255, at: position)
       }
     }
@@ -74,7 +75,9 @@ private func entries(_ directory: String) -> [String] {
   defer { closedir(stream) }
   var names: [String] = []
   while let entry = readdir(stream) {
-    let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+      String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+    }
     if !name.hasPrefix(".") { names.append(name) }
   }
   return names
