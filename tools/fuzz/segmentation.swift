@@ -1,0 +1,80 @@
+// Fuzzes what a guest asks to be done to its frames: the input is an offload request, a receiver's capabilities and a
+// frame in pieces, each allocated with exactly its length. Whatever is asked, nothing beyond the frame is touched, what
+// comes out lies inside the frame, and the receiver can take it.
+//
+// Built with the package's sources of Packet as one module, so that the sanitizers see into them:
+//
+//     swiftc -O -wmo -parse-as-library -sanitize=fuzzer,address -I Sources/CLinux/include \
+//       Sources/Packet/*.swift tools/fuzz/segmentation.swift -o .build/fuzz-segmentation
+
+import Glibc
+
+/// Request (10 bytes), capabilities, length of the pieces; then the frame.
+private let prefixLength = 12
+
+// SAFETY: libFuzzer lends `count` readable bytes for the call.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzOne(_ data: UnsafePointer<UInt8>, _ count: Int) -> CInt {
+  guard count >= prefixLength + EthernetHeader.length else { return 0 }
+  let input = UnsafeRawPointer(data)
+  let length = count - prefixLength
+  let offload = Offload(
+    word: input.loadUnaligned(as: UInt64.self),
+    checksumOffset: input.loadUnaligned(fromByteOffset: 8, as: UInt16.self))
+  let receiver = OffloadCapabilities(rawValue: UInt32(data[10])).intersection(.all)
+
+  var batch = Batch()
+  let pieces = split(input + prefixLength, length, into: max(1, Int(data[11])), &batch)
+  let headerLength = min(Frame.snapshotLength, length)
+  let header = UnsafeMutableRawPointer.allocate(byteCount: headerLength, alignment: 1)
+  let target = UnsafeMutableRawPointer.allocate(byteCount: length + HeaderArena.slotLength, alignment: 1)
+  defer {
+    for piece in pieces { piece.deallocate() }
+    header.deallocate()
+    target.deallocate()
+  }
+  header.copyMemory(from: input + prefixLength, byteCount: headerLength)
+  batch.frames[0] = Frame(
+    header: header, headerLength: UInt32(headerLength), length: UInt32(length), firstSegment: 0,
+    segmentCount: UInt32(pieces.count), offload: offload, token: 0)
+  batch.count = 1
+  _ = SoftwareOffload.isConsistent(batch.frames[0])
+
+  let whole = Outgoing(
+    header: header, headerLength: UInt32(headerLength), frame: 0, sourceOffset: UInt32(headerLength),
+    sourceLength: UInt32(length - headerLength), offload: offload)
+  var headers = HeaderArena()
+  var emitted = 0
+  let outcome = SoftwareOffload.resolve(whole, in: batch, toward: receiver, headers: &headers) { part in
+    precondition(Int(part.sourceOffset) + Int(part.sourceLength) <= length, "a range beyond the frame")
+    precondition(receiver.allow(part.offload), "more work than the receiver does")
+    target.copyMemory(from: part.header, byteCount: Int(part.headerLength))
+    batch.copy(
+      batch.frames[0], from: Int(part.sourceOffset), count: Int(part.sourceLength),
+      to: target + Int(part.headerLength))
+    emitted += 1
+  }
+  precondition((outcome == .resolved) == (emitted > 0), "refused frames emit nothing, others something")
+  precondition(emitted <= SoftwareOffload.maximumSegments, "more segments than bounded")
+  return 0
+}
+
+/// Copies `count` bytes into pieces of `size`, or as many as a frame may have, and lists them as the batch's segments.
+// SAFETY: each piece is allocated with the bytes copied to it.
+private func split(_ bytes: UnsafeRawPointer, _ count: Int, into size: Int, _ batch: inout Batch)
+  -> [UnsafeMutableRawPointer]
+{
+  var pieces: [UnsafeMutableRawPointer] = []
+  var start = 0
+  while start < count {
+    let isLast = pieces.count + 1 == Batch.maximumSegments
+    let length = isLast ? count - start : min(size, count - start)
+    let piece = UnsafeMutableRawPointer.allocate(byteCount: length, alignment: 1)
+    piece.copyMemory(from: bytes + start, byteCount: length)
+    batch.segments[pieces.count] = iovec(iov_base: piece, iov_len: length)
+    pieces.append(piece)
+    start += length
+  }
+  batch.segmentCount = pieces.count
+  return pieces
+}
