@@ -7,7 +7,7 @@ import OVSDB
 /// the replica, and sends the differences as one transaction guarded by the lock; what changes meanwhile is found by
 /// the next comparison, which follows the reply. So `cur_cfg`, `ofport` and `error` of a configuration change always
 /// appear together, leftovers of an earlier run are overwritten, and the echo of an own write finds nothing to do.
-/// Configuration changes are answered at once, link changes are collected for a moment.
+/// Configuration changes are answered at once, link changes at most ten times per second.
 final class StatusWriter {
   static let lock = "ovs_vswitchd"
 
@@ -21,6 +21,8 @@ final class StatusWriter {
   private var isWriting = false
   private var isDirty = false
   private var timer: EventLoop.Timer?
+  /// Monotonic nanoseconds.
+  private var lastWrite: UInt64 = 0
   private var statistics: [RowID: Datum] = [:]
 
   private static let collectMilliseconds = 100
@@ -33,8 +35,12 @@ final class StatusWriter {
     self.datapath = datapath
   }
 
-  /// Writes soon: after something changed that nobody waits for.
-  func writeSoon() { schedule(after: Self.collectMilliseconds) }
+  /// Writes after something changed that nobody waits for: at the end of this turn, or, when much changes, so much
+  /// later that the database sees ten writes per second.
+  func writeSoon() {
+    let passed = Int(clamping: (monotonicNanoseconds() &- lastWrite) / 1_000_000)
+    schedule(after: max(0, Self.collectMilliseconds - passed))
+  }
 
   /// Takes new statistics from the datapath, to be written with whatever else is due.
   func updateStatistics() {
@@ -58,6 +64,7 @@ final class StatusWriter {
     guard !transaction.isEmpty else { return }
     transaction.assertLock(Self.lock)
     isWriting = true
+    lastWrite = monotonicNanoseconds()
     client.transact(transaction.operations) { [weak self] result in self?.finished(result) }
   }
 
