@@ -64,9 +64,19 @@ public final class ControlServer {
     for command in Self.standardCommands(program, loop, exit) { add(command) }
     add(
       ControlCommand("list-commands") { [unowned self] (_: [String]) throws(ControlError) in listCommands() })
+    removeDeadSockets(beside: path, program)
     var limits = Connection.Limits()
     limits.input = JSONFramer.Limits(bytes: 1 << 20, depth: 8, values: 4096)
     server = try Server(loop, on: .listenUnix(path: path), limits: limits) { [weak self] in self?.serve($0) }
+  }
+
+  /// A predecessor that was killed left its own, which is named after its pid and would stay for ever.
+  private func removeDeadSockets(beside path: String, _ program: String) {
+    guard let slash = path.lastIndex(of: "/") else { return }
+    UnixSocket.removeDead(in: String(path[..<slash])) { name in
+      guard name.hasPrefix("\(program)."), name.hasSuffix(".ctl") else { return false }
+      return Int32(name.dropFirst(program.count + 1).dropLast(4)) != nil
+    }
   }
 
   /// Adds a command, or replaces the one of that name.

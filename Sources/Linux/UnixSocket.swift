@@ -65,6 +65,23 @@ public enum UnixSocket {
     }
   }
 
+  /// Removes the sockets in `directory` whose names satisfy `isOurs` and nobody listens on: what a process that was
+  /// killed left behind.
+  public static func removeDead(in directory: String, where isOurs: (String) -> Bool) {
+    guard let listing = opendir(directory) else { return }
+    defer { closedir(listing) }
+    while let entry = readdir(listing) {
+      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      let path = directory + "/" + name
+      var status = stat()
+      guard isOurs(name), lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK, !isListening(path)
+      else { continue }
+      unlink(path)
+    }
+  }
+
   private static func make(_ action: String) throws(SystemError) -> FileDescriptor {
     let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
     let raw = socket(AF_UNIX, type, 0)
