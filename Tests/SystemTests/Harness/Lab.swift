@@ -36,7 +36,6 @@ final class Lab {
   private var environment: [String: String] {
     [
       "OVS_RUNDIR": directory, "OVS_DBDIR": directory, "OVS_LOGDIR": directory,
-      "SWITCHD_SCHEMA": "\(Location.package)/etc/vswitch.ovsschema",
     ]
   }
   private func program(_ name: String) -> String { "\(Location.programs)/\(name)" }
@@ -48,15 +47,21 @@ final class Lab {
   /// Starts the switch and waits until it takes commands.
   /// - Parameter database: where the database is; none means inside the switch.
   func startSwitch(database remote: String? = nil) throws {
-    let command = [program("switchd"), "--rundir=\(directory)"] + (remote.map { [$0] } ?? [])
-    let started = try Program(
-      namespace.wrap(command), environment: environment, standardOutput: "\(directory)/switchd.log")
-    switchd = started
+    let started = try startSwitchWithoutWaiting(database: remote)
     try eventually("switchd is ready") {
       guard started.isRunning else { throw HarnessError("switchd ended: \(log)") }
       guard UnixSocket.isListening(database) else { return false }
       return try attempt("show").succeeded
     }
+  }
+
+  @discardableResult
+  func startSwitchWithoutWaiting(database remote: String? = nil) throws -> Program {
+    let command = [program("switchd"), "--rundir=\(directory)", remote ?? "\(directory)/conf.db"]
+    let started = try Program(
+      namespace.wrap(command), environment: environment, standardOutput: "\(directory)/switchd.log")
+    switchd = started
+    return started
   }
 
   /// Starts the database server alone and waits until it listens.
