@@ -127,8 +127,8 @@ func sendWhole(_ batch: borrowing Batch, to sink: PortIO, _ counters: PortCounte
       kept = drivers
       drivers[1].post(128, sizes: [2048])
       let frontEnds = try (0..<2).map { try pair.connect($0, drivers[$0]) }
-      for seed in 0..<40 { _ = drivers[0].send(testFrame(60 + seed * 7, seed: seed)) }
       let before = pair.poll.forwardedFrames
+      for seed in 0..<40 { _ = drivers[0].send(testFrame(60 + seed * 7, seed: seed)) }
       if round % 3 != 0 {
         #expect(pair.loop.run(atMost: 10_000) { pair.poll.forwardedFrames > before })
       }

@@ -4,17 +4,19 @@ import Virtio
 /// The data face of a vhost-user port: the gate, and one half for each direction. The halves lie apart, because
 /// different threads write to them.
 public struct VhostUserIO: ~Copyable {
-  let gate: UnsafeMutablePointer<VhostUserGate>
+  let gate: UnsafePointer<VhostUserGate>
   let receiver: UnsafeMutablePointer<VhostUserReceive>
   let transmitter: UnsafeMutablePointer<VhostUserTransmit>
+  /// Something was transmitted since the last `flush`.
+  private let awaitsFlush: UnsafeMutablePointer<Bool>
 
-  // SAFETY: all three are initialised here and freed in deinit, which `VhostUserPort.close` reaches only after every
+  // SAFETY: all are initialised here and freed in deinit, which `VhostUserPort.close` reaches only after every
   // poll thread has let go of the port.
   init(_ gate: consuming VhostUserGate) {
-    self.gate = .allocate(capacity: 1)
-    self.gate.initialize(to: gate)
-    receiver = Self.apart(VhostUserReceive(UnsafePointer(self.gate)))
-    transmitter = Self.apart(VhostUserTransmit(UnsafePointer(self.gate)))
+    self.gate = UnsafePointer(Self.apart(gate))
+    receiver = Self.apart(VhostUserReceive(self.gate))
+    transmitter = Self.apart(VhostUserTransmit(self.gate))
+    awaitsFlush = Self.apart(false)
   }
 
   deinit {
@@ -22,7 +24,8 @@ public struct VhostUserIO: ~Copyable {
     receiver.deallocate()
     transmitter.deinitialize(count: 1)
     transmitter.deallocate()
-    gate.deinitialize(count: 1)
+    awaitsFlush.deallocate()
+    UnsafeMutablePointer(mutating: gate).deinitialize(count: 1)
     gate.deallocate()
   }
 
@@ -35,26 +38,47 @@ public struct VhostUserIO: ~Copyable {
     return pointer
   }
 
-  public var accepts: OffloadCapabilities { transmitter.pointee.accepts }
-
+  // Every call asks the gate before it touches a half: while the gate is closed the halves are the control thread's.
+  // What began in a turn ends in it, even if the gate closes meanwhile: `release` and `flush` do not ask.
   // One queue pair: `queue` is 0.
 
+  public var accepts: OffloadCapabilities { gate.pointee.isActive ? transmitter.pointee.accepts : [] }
+
   public func receive(queue: Int, into batch: inout Batch, _ counters: PortCounters) -> Int {
-    receiver.pointee.receive(into: &batch, counters)
+    guard gate.pointee.isActive else { return 0 }
+    return receiver.pointee.receive(into: &batch, counters)
   }
 
   public func release(queue: Int, _ batch: borrowing Batch, _ counters: PortCounters) {
     receiver.pointee.release(counters)
   }
 
+  // SAFETY: `awaitsFlush` is touched only by whoever may transmit, one thread at a time.
   public func transmit(
     _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, count: Int,
     from batch: borrowing Batch, _ counters: PortCounters
   ) {
+    guard gate.pointee.isActive else {
+      counters.drop(.notReady, count)
+      return
+    }
+    awaitsFlush.pointee = true
     transmitter.pointee.transmit(frames, indices, count: count, from: batch, counters)
   }
 
-  public func flush(_ counters: PortCounters) { transmitter.pointee.flush(counters) }
-  public func sleep(queue: Int) -> Bool { receiver.pointee.sleep() }
-  public func wake(queue: Int) { receiver.pointee.wake() }
+  public func flush(_ counters: PortCounters) {
+    guard awaitsFlush.pointee else { return }
+    awaitsFlush.pointee = false
+    transmitter.pointee.flush(counters)
+  }
+
+  public func sleep(queue: Int) -> Bool {
+    guard gate.pointee.isActive else { return true }
+    return receiver.pointee.sleep()
+  }
+
+  public func wake(queue: Int) {
+    guard gate.pointee.isActive else { return }
+    receiver.pointee.wake()
+  }
 }

@@ -19,6 +19,10 @@ public final class VhostUserPort: Port {
   private let options: VhostUserOptions
   private var configuration: PortConfiguration
   private let pointer: UnsafeMutablePointer<VhostUserIO>
+  // Its parts, by their own pointers: to go through `pointer` would be a formal access to all of it.
+  private let gate: UnsafePointer<VhostUserGate>
+  private let receiver: UnsafeMutablePointer<VhostUserReceive>
+  private let transmitter: UnsafeMutablePointer<VhostUserTransmit>
   private var environment: PortEnvironment?
 
   private var socket: VhostUserSocket?
@@ -52,9 +56,12 @@ public final class VhostUserPort: Port {
     self.loop = loop
     options = try VhostUserOptions(configuration)
     do {
-      let gate = try VhostUserGate()
+      let io = VhostUserIO(try VhostUserGate())
+      gate = io.gate
+      receiver = io.receiver
+      transmitter = io.transmitter
       pointer = .allocate(capacity: 1)
-      pointer.initialize(to: VhostUserIO(gate))
+      pointer.initialize(to: io)
     } catch { throw PortError("\(configuration.name): \(error.description)") }
   }
 
@@ -235,8 +242,6 @@ extension VhostUserPort: SessionOwner {
   private static let guestReceives = 0
   private static let guestSends = 1
 
-  private var gate: UnsafeMutablePointer<VhostUserGate> { pointer.pointee.gate }
-
   // SAFETY: once the gate is closed and every poll thread has passed, the halves belong to this thread.
   public func quiesce(_ session: Session) {
     guard isEngaged, let environment else { return }
@@ -244,8 +249,8 @@ extension VhostUserPort: SessionOwner {
     gate.pointee.close()
     environment.setWaitDescriptor(0, nil, true)
     environment.synchronize()
-    remember(pointer.pointee.receiver.pointee.detach(), Self.guestSends, session)
-    remember(pointer.pointee.transmitter.pointee.detach(), Self.guestReceives, session)
+    remember(receiver.pointee.detach(), Self.guestSends, session)
+    remember(transmitter.pointee.detach(), Self.guestReceives, session)
   }
 
   private func remember(_ position: UInt16?, _ index: Int, _ session: Session) {
@@ -268,7 +273,7 @@ extension VhostUserPort: SessionOwner {
     let isNew = session.vrings.contains { $0.isRunnable && $0.baseIsNew }
     if sends {
       let queue = try makeQueue(session, Self.guestSends, memory, features)
-      pointer.pointee.receiver.pointee.attach(
+      receiver.pointee.attach(
         queue, memory.map, features, isPolled: session.vrings[Self.guestSends].kick == nil,
         discards: !session.isUsable(Self.guestSends))
     }
@@ -277,16 +282,16 @@ extension VhostUserPort: SessionOwner {
       do {
         queue = try makeQueue(session, Self.guestReceives, memory, features)
       } catch {
-        _ = pointer.pointee.receiver.pointee.detach()
+        _ = receiver.pointee.detach()
         throw error
       }
-      pointer.pointee.transmitter.pointee.attach(queue, memory.map, features)
+      transmitter.pointee.attach(queue, memory.map, features)
     }
-    pointer.pointee.transmitter.pointee.maximumFrameLength = mtu.map { $0 + 14 + 8 } ?? .max
+    transmitter.pointee.maximumFrameLength = mtu.map { $0 + 14 + 8 } ?? .max
     // Whoever served the rings before may have died between completing a buffer and saying so.
     if isNew {
-      pointer.pointee.receiver.pointee.interrupt()
-      pointer.pointee.transmitter.pointee.interrupt()
+      receiver.pointee.interrupt()
+      transmitter.pointee.interrupt()
     }
     isEngaged = true
     gate.pointee.open()
