@@ -71,9 +71,9 @@ public enum UnixSocket {
     guard let listing = opendir(directory) else { return }
     defer { closedir(listing) }
     while let entry = readdir(listing) {
-      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-      }
+      // SAFETY: the record ends with the name; reading `d_name` as a whole would run past it.
+      let bytes = UnsafeRawPointer(entry) + MemoryLayout<dirent>.offset(of: \.d_name)!
+      let name = String(cString: bytes.assumingMemoryBound(to: CChar.self))
       let path = directory + "/" + name
       var status = stat()
       guard isOurs(name), lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK, !isListening(path)
