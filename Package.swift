@@ -75,7 +75,10 @@ let package = Package(
       ["Configuration", "OVSDB", "JSONRPC", "Linux", "Datapath", "Ports", "Packet"]),
     tests("SystemTests", ["Linux", "JSONRPC", "VirtioTesting"]),
     .target(
-      name: "FuzzTargets", dependencies: ["Linux", "Packet", "Virtio", "VhostUser", "JSONRPC", "OVSDB"],
+      name: "FuzzTargets",
+      dependencies: [
+        "CLinux", "Linux", "Packet", "Virtio", "VhostUser", "Ports", "JSONRPC", "OVSDB", "VirtioTesting",
+      ],
       path: "Tests/FuzzTargets", swiftSettings: strict),
     tests("FuzzTests", ["FuzzTargets"]),
     command("Format", "format", "Formats every Swift file in place", writes: true),

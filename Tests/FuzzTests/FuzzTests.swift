@@ -2,7 +2,8 @@ import FuzzTargets
 import Glibc
 import Testing
 
-@Suite struct Fuzz {
+/// One at a time, because a target may keep a guest from one input to the next.
+@Suite(.serialized) struct Fuzz {
   /// Every input that once broke something.
   @Test(arguments: FuzzTarget.all.map(\.name))
   func `Inputs that broke it once`(target: String) throws {

@@ -8,6 +8,7 @@ import VhostUser
 import Virtio
 import VirtioTesting
 
+/// Stands in for a port.
 private final class Owner: SessionOwner {
   func quiesce(_ session: Session) {}
 
@@ -65,24 +66,32 @@ private func sendNext(_ script: inout Script, _ frontEnd: ScriptedFrontEnd, _ wo
   }
 }
 
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzzVhostMessage(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
-  guard let world else { return 0 }
-  var ends: [Int32] = [0, 0]
-  let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
-  guard socketpair(AF_UNIX, type, 0, &ends) == 0 else { return 0 }
-  let owner = Owner()
-  let session = Session(Connection(FileDescriptor(owning: ends[0])), owner: owner)
-  let frontEnd = ScriptedFrontEnd(FileDescriptor(owning: ends[1]))
-  var script = Script(bytes: Array(UnsafeBufferPointer(start: data, count: size))[...])
-  do {
-    while !script.bytes.isEmpty {
-      try sendNext(&script, frontEnd, world)
-      try session.process()
-      while try frontEnd.connection.receive() != nil {}
-    }
-  } catch {}
-  session.end()
-  withExtendedLifetime(owner) {}
-  return 0
+extension FuzzTarget {
+  static let vhostMessage = FuzzTarget("vhost-message", seeds: vhostMessageSeeds) { bytes in
+    guard let world else { throw SystemError("make a guest", code: ENOMEM) }
+    var ends: [Int32] = [0, 0]
+    let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+    guard socketpair(AF_UNIX, type, 0, &ends) == 0 else { throw SystemError.last("make a pair of sockets") }
+    let owner = Owner()
+    let session = Session(Connection(FileDescriptor(owning: ends[0])), owner: owner)
+    let frontEnd = ScriptedFrontEnd(FileDescriptor(owning: ends[1]))
+    var script = Script(bytes: bytes[...])
+    do {
+      while !script.bytes.isEmpty {
+        try sendNext(&script, frontEnd, world)
+        try session.process()
+        while try frontEnd.connection.receive() != nil {}
+      }
+    } catch {}
+    session.end()
+    withExtendedLifetime(owner) {}
+  }
+
+  /// A whole start, in both orders, and a message of each kind.
+  private static func vhostMessageSeeds() -> [[UInt8]] {
+    [
+      [3, 4, 5, 1, 2, 16, 2, 0, 6, 3], [3, 1, 2, 0, 6, 1],
+      (0..<40).flatMap { [6 + $0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1] },
+    ]
+  }
 }

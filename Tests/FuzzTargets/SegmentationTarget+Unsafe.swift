@@ -1,30 +1,41 @@
 // Fuzzes what a guest asks to be done to its frames: the input is an offload request, a receiver's capabilities and a
 // frame in pieces, each allocated with exactly its length. Whatever is asked, nothing beyond the frame is touched, what
 // comes out lies inside the frame, and the receiver can take it.
-//
-// Built with the package's sources of Packet as one module, so that the sanitizers see into them:
-//
-//     swiftc -O -wmo -parse-as-library -sanitize=fuzzer,address -I Sources/CLinux/include \
-//       Sources/Packet/*.swift tools/fuzz/segmentation.swift -o .build/fuzz-segmentation
 
 import Glibc
+import Packet
 
 /// Request (10 bytes), capabilities, length of the pieces; then the frame.
 private let prefixLength = 12
 
-// SAFETY: libFuzzer lends `count` readable bytes for the call.
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzzOne(_ data: UnsafePointer<UInt8>, _ count: Int) -> CInt {
-  guard count >= prefixLength + EthernetHeader.length else { return 0 }
-  let input = UnsafeRawPointer(data)
+extension FuzzTarget {
+  static let segmentation = FuzzTarget("segmentation", seeds: segmentationSeeds) { bytes in
+    bytes.withUnsafeBytes { fuzzSegmentation($0) }
+  }
+
+  /// The frames of `frame-headers`, with requests to complete a checksum and to segment.
+  private static func segmentationSeeds() -> [[UInt8]] {
+    frameHeaders.seeds().flatMap { frame in
+      [
+        [UInt8](repeating: 0, count: 11) + [16] + frame,
+        [1, 1, 54, 0, 8, 0, 34, 0, 16, 0, 0, 7] + frame,
+      ]
+    }
+  }
+}
+
+// SAFETY: `input` is readable for the call; every piece is allocated with the bytes copied to it.
+private func fuzzSegmentation(_ buffer: UnsafeRawBufferPointer) {
+  guard buffer.count >= prefixLength + EthernetHeader.length, let input = buffer.baseAddress else { return }
+  let count = buffer.count
   let length = count - prefixLength
   let offload = Offload(
     word: input.loadUnaligned(as: UInt64.self),
     checksumOffset: input.loadUnaligned(fromByteOffset: 8, as: UInt16.self))
-  let receiver = OffloadCapabilities(rawValue: UInt32(data[10])).intersection(.all)
+  let receiver = OffloadCapabilities(rawValue: UInt32(buffer[10])).intersection(.all)
 
   var batch = Batch()
-  let pieces = split(input + prefixLength, length, into: max(1, Int(data[11])), &batch)
+  let pieces = split(input + prefixLength, length, into: max(1, Int(buffer[11])), &batch)
   let headerLength = min(Frame.snapshotLength, length)
   let header = UnsafeMutableRawPointer.allocate(byteCount: headerLength, alignment: 1)
   let target = UnsafeMutableRawPointer.allocate(byteCount: length + HeaderArena.slotLength, alignment: 1)
@@ -56,7 +67,6 @@ public func fuzzOne(_ data: UnsafePointer<UInt8>, _ count: Int) -> CInt {
   }
   precondition((outcome == .resolved) == (emitted > 0), "refused frames emit nothing, others something")
   precondition(emitted <= SoftwareOffload.maximumSegments, "more segments than bounded")
-  return 0
 }
 
 /// Copies `count` bytes into pieces of `size`, or as many as a frame may have, and lists them as the batch's segments.

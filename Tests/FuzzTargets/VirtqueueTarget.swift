@@ -26,7 +26,7 @@ private final class World {
   ]
 
   init() throws {
-    let directory = "/tmp/fuzz-virtqueue-\(getpid())"
+    let directory = "/tmp/switchd-fuzz-\(getpid())"
     mkdir(directory, 0o700)
     path = "\(directory)/port"
     Log.setLevel(.off)
@@ -126,13 +126,23 @@ private final class World {
 
 private nonisolated(unsafe) let world = try? World()
 
-@_cdecl("LLVMFuzzerTestOneInput")
-public func fuzzVirtqueue(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
-  guard let world else { return 0 }
-  let bytes = Array(UnsafeBufferPointer(start: data, count: size))
-  do { try world.reset() } catch { fatalError("\(error)") }
-  world.write(Array(bytes.prefix(size / 2)), to: world.driver.receiveQueue)
-  world.write(Array(bytes.dropFirst(size / 2)), to: world.driver.transmitQueue)
-  world.run()
-  return 0
+extension FuzzTarget {
+  static let virtqueue = FuzzTarget("virtqueue", seeds: { [virtqueueSeed + virtqueueSeed] }) { bytes in
+    guard let world else { throw SystemError("make a guest", code: ENOMEM) }
+    try world.reset()
+    world.write(Array(bytes.prefix(bytes.count / 2)), to: world.driver.receiveQueue)
+    world.write(Array(bytes.dropFirst(bytes.count / 2)), to: world.driver.transmitQueue)
+    world.run()
+  }
+
+  /// Two chains, one of them in a table.
+  private static let virtqueueSeed: [UInt8] = {
+    func descriptor(_ address: UInt64, _ length: UInt32, _ flags: UInt16, _ next: UInt16) -> [UInt8] {
+      littleEndian(address) + littleEndian(length) + littleEndian(flags) + littleEndian(next)
+    }
+    var bytes: [UInt8] = [2] + descriptor(64, 12, 1, 1) + descriptor(128, 64, 0, 0) + descriptor(0, 32, 4, 0)
+    bytes += [UInt8](repeating: 0, count: 257 - bytes.count) + [0, 0, 2, 0]
+    bytes += [UInt8](repeating: 0, count: 385 - bytes.count)
+    return bytes + descriptor(64, 12, 1, 1) + descriptor(128, 64, 0, 0) + [UInt8](repeating: 0, count: 128)
+  }()
 }
