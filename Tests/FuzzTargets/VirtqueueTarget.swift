@@ -21,13 +21,19 @@ private final class World {
   let source = MemoryPort(name: "source", capacity: 8)
   var batch = Batch()
 
+  private static let directory = "/tmp/switchd-fuzz-\(getpid())"
+
   static let features: VirtioFeatures = [
     .version1, .mergeableReceiveBuffers, .indirectDescriptors, .eventIndex, .checksum, .hostTSO4, .guestTSO4,
   ]
 
   init() throws {
-    let directory = "/tmp/switchd-fuzz-\(getpid())"
+    let directory = Self.directory
     mkdir(directory, 0o700)
+    atexit {
+      unlink("\(World.directory)/port")
+      rmdir(World.directory)
+    }
     path = "\(directory)/port"
     Log.setLevel(.off)
     let loop = try EventLoop()
