@@ -31,7 +31,8 @@ extension FuzzTarget {
 
   static let databaseSchema = FuzzTarget("database-schema", seeds: { [Array(schemaText.utf8)] }) { bytes in
     guard let json = try? JSON(parsing: bytes), let schema = try? DatabaseSchema(json) else { return }
-    require((try? DatabaseSchema(schema.json)) == schema, "a schema is what it was")
+    require(
+      (try? DatabaseSchema(schema.json))?.json == schema.json, "a schema that was written is read as it was")
   }
 
   /// A database file with anything in it is opened, or refused.
