@@ -67,13 +67,36 @@ public final class GuestRAM {
   }
 
   public func write(_ bytes: [UInt8], at address: UInt64) {
-    for (offset, byte) in bytes.enumerated() {
-      host(address + UInt64(offset)).storeBytes(of: byte, as: UInt8.self)
+    bytes.withUnsafeBytes { source in
+      forEachPiece(address, bytes.count) { piece, offset, length in
+        piece.copyMemory(from: source.baseAddress! + offset, byteCount: length)
+      }
     }
   }
 
   public func read(_ address: UInt64, _ count: Int) -> [UInt8] {
-    (0..<count).map { host(address + UInt64($0)).load(as: UInt8.self) }
+    [UInt8](unsafeUninitializedCapacity: count) { target, filled in
+      let bytes = UnsafeMutableRawBufferPointer(target)
+      forEachPiece(address, count) { piece, offset, length in
+        (bytes.baseAddress! + offset).copyMemory(from: piece, byteCount: length)
+      }
+      filled = count
+    }
+  }
+
+  /// `count` bytes from `address` on, region by region: where they are, how many come before, how many they are.
+  // SAFETY: each piece is clipped to its region, and all regions are mapped.
+  private func forEachPiece(
+    _ address: UInt64, _ count: Int, _ body: (UnsafeMutableRawPointer, Int, Int) -> Void
+  ) {
+    var offset = 0
+    while offset < count {
+      let start = address + UInt64(offset)
+      let region = region(start)
+      let length = min(count - offset, Int(region.guestAddress + region.size - start))
+      body(host(start), offset, length)
+      offset += length
+    }
   }
 
   public func load16(_ address: UInt64) -> UInt16 { word16(address).pointee.load(ordering: .acquiring) }
