@@ -1,3 +1,4 @@
+import Seeded
 import Datapath
 import Linux
 import Packet
@@ -15,7 +16,7 @@ import Testing
 
   @Test(arguments: 0..<200)
   func anyPathLeadsToTheSameState(seed: Int) throws {
-    var random = SeededGenerator(seed: UInt64(seed))
+    var random = SeededRandom(seed: UInt64(seed))
     let loop = try EventLoop()
     let datapath = FakeDatapath()
     let ports = FakePorts()
@@ -76,7 +77,7 @@ import Testing
     }
   }
 
-  private static func randomFailures(_ random: inout SeededGenerator) -> [String: String] {
+  private static func randomFailures(_ random: inout SeededRandom) -> [String: String] {
     var failures: [String: String] = [:]
     for name in portNames + bridgeNames where Int.random(in: 0..<4, using: &random) == 0 {
       failures[name] = "\(name) is absent"
@@ -84,7 +85,7 @@ import Testing
     return failures
   }
 
-  private static func randomRows(_ random: inout SeededGenerator) -> SwitchRows {
+  private static func randomRows(_ random: inout SeededRandom) -> SwitchRows {
     var wanted = rows()
     wanted.otherConfig =
       Bool.random(using: &random) ? [:] : ["pmd-cpu-mask": "\(Int.random(in: 0..<4, using: &random))"]
@@ -101,7 +102,7 @@ import Testing
     return wanted
   }
 
-  private static func randomPort(_ name: String, _ random: inout SeededGenerator) -> PortRow {
+  private static func randomPort(_ name: String, _ random: inout SeededRandom) -> PortRow {
     // Mostly the same type, so that states resemble each other.
     let usual = name.hasPrefix("eth") ? "" : name.hasPrefix("tap") ? "tap" : "vhost-user"
     let type = Int.random(in: 0..<5, using: &random) == 0 ? types.randomElement(using: &random) : usual

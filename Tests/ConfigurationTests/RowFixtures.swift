@@ -1,20 +1,7 @@
+import Seeded
 import OVSDB
 
 @testable import Configuration
-
-/// A random generator with a seed, so that a failing sequence can be run again (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-}
 
 /// A row whose identity follows from `name`, so that the same name is the same row.
 func rowID(_ kind: String, _ name: String) -> RowID {

@@ -1,3 +1,4 @@
+import Seeded
 import Packet
 import Ports
 import Testing

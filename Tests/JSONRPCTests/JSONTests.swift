@@ -1,3 +1,4 @@
+import Seeded
 import JSONRPC
 import Testing
 
@@ -57,7 +58,7 @@ import Testing
   }
 
   @Test func randomValuesSurviveTheirText() throws {
-    var random = Random(seed: 1)
+    var random = SeededRandom(seed: 1)
     for _ in 0..<2000 {
       let value = random.json(depth: 4)
       #expect(try JSON(parsing: value.bytes) == value)
@@ -128,18 +129,7 @@ import Testing
 }
 
 /// A small, seeded generator: a failure can be repeated.
-struct Random: RandomNumberGenerator {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-    return z ^ z >> 31
-  }
-
+extension SeededRandom {
   mutating func json(depth: Int) -> JSON {
     switch Int.random(in: 0..<(depth == 0 ? 5 : 7), using: &self) {
     case 0: return .null

@@ -1,3 +1,4 @@
+import Seeded
 import JSONRPC
 import Testing
 
@@ -55,7 +56,7 @@ import Testing
   }
 
   @Test func differencesLeadFromOldToNew() {
-    var random = Random(seed: 7)
+    var random = SeededRandom(seed: 7)
     for _ in 0..<2000 {
       let (old, new) = random.below(2) == 0 ? (random.set(), random.set()) : (random.map(), random.map())
       #expect(old.applying(old.difference(to: new)) == new)
@@ -64,7 +65,7 @@ import Testing
   }
 
   @Test func setAlgebraAgreesWithSwiftsSets() {
-    var random = Random(seed: 8)
+    var random = SeededRandom(seed: 8)
     for _ in 0..<2000 {
       let (a, b) = (random.set(), random.set())
       let (setA, setB) = (Set(a.integers), Set(b.integers))
@@ -122,7 +123,7 @@ import Testing
   }
 }
 
-extension Random {
+extension SeededRandom {
   fileprivate mutating func set() -> Datum {
     Datum((0..<below(6)).map { _ in Atom.integer(Int64(below(8))) })
   }

@@ -1,3 +1,4 @@
+import Seeded
 import JSONRPC
 import Testing
 
@@ -22,7 +23,7 @@ import Testing
 
   @Test(arguments: 0..<4)
   func brokenTransactionsLeaveNoTrace(seed: UInt64) throws {
-    var random = Random(seed: seed)
+    var random = SeededRandom(seed: seed)
     let database = Database(schema: try testSchema())
     let operations = try JSON(parsing: Self.transaction)
     for _ in 0..<300 {
@@ -44,7 +45,7 @@ import Testing
 
   @Test(arguments: 0..<4)
   func brokenRecordsAreAppliedOrRefused(seed: UInt64) throws {
-    var random = Random(seed: seed)
+    var random = SeededRandom(seed: seed)
     let record = try JSON(parsing: Self.record)
     let parts = record.parts()
     var refused = 0
@@ -58,7 +59,7 @@ import Testing
 
   @Test(arguments: 0..<4)
   func brokenSchemasAreReadOrRefused(seed: UInt64) throws {
-    var random = Random(seed: seed)
+    var random = SeededRandom(seed: seed)
     let schema = try JSON(parsing: testSchemaText)
     let parts = schema.parts()
     var refused = 0
@@ -85,7 +86,7 @@ extension JSON {
   }
 
   /// A copy in which, here and there, a value is another's, is gone, or is twice there.
-  fileprivate func mutated(_ random: inout Random, _ parts: [JSON]) -> JSON {
+  fileprivate func mutated(_ random: inout SeededRandom, _ parts: [JSON]) -> JSON {
     switch random.below(60) {
     case 0: return parts[random.below(parts.count)]
     case 1: return [nil, -1, .integer(.max), .integer(.min), 1.5, "", [], [:], true][random.below(9)]

@@ -1,3 +1,4 @@
+import Seeded
 import Glibc
 import JSONRPC
 import Linux
@@ -12,7 +13,7 @@ import Testing
   func transactionsAgreeWithTheModel(seed: UInt64) throws {
     let database = Database(schema: try testSchema())
     var model = Model(database.schema)
-    var generator = OperationGenerator(Random(seed: seed))
+    var generator = OperationGenerator(SeededRandom(seed: seed))
     var succeeded = 0
     for number in 0..<400 {
       let operations = generator.transaction()
@@ -45,7 +46,7 @@ import Testing
     let followers = try Follower.Kind.allCases.map {
       Follower($0, TestClient(try server.connect(), loop), database.schema)
     }
-    var generator = OperationGenerator(Random(seed: seed))
+    var generator = OperationGenerator(SeededRandom(seed: seed))
     for number in 0..<160 {
       if number == 20 || number == 100 { for follower in followers { try follower.follow() } }
       try writer.ask("transact", JSON.array([.string("Test")] + generator.transaction()).text)

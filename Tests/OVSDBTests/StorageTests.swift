@@ -1,3 +1,4 @@
+import Seeded
 import Glibc
 import JSONRPC
 import Linux
@@ -84,7 +85,7 @@ import Testing
     let all = try bytes()
     database?.storage?.close()
     database = nil
-    var random = Random(seed: 3)
+    var random = SeededRandom(seed: 3)
     for _ in 0..<200 {
       let index = random.below(first)
       var damaged = all

@@ -1,9 +1,10 @@
+import Seeded
 import Packet
 import Testing
 
 @Suite struct ChecksumTests {
   @Test func sumsPiecesWhereverTheyAreCut() {
-    var g = Generator(state: 1)
+    var g = SeededRandom(seed: 1)
     for _ in 0..<2000 {
       let bytes = g.bytes(.random(in: 0...300, using: &g))
       var pieces: [[UInt8]] = []
@@ -25,7 +26,7 @@ import Testing
   }
 
   @Test func aChangedFieldUpdatesTheChecksum() {
-    var g = Generator(state: 2)
+    var g = SeededRandom(seed: 2)
     for _ in 0..<500 {
       var bytes = g.bytes(40)
       let old = naiveChecksum(bytes)

@@ -1,9 +1,10 @@
+import Seeded
 import Packet
 import Testing
 
 @Suite struct HeaderLayoutTests {
   @Test func findsTheHeadersOfWholeFrames() throws {
-    var g = Generator(state: 3)
+    var g = SeededRandom(seed: 3)
     for _ in 0..<1000 {
       let packet = Packet.random(&g, payload: .random(in: 0...20, using: &g))
       let layout = try #require(FrameFixture.layout(packet.bytes))
@@ -18,7 +19,7 @@ import Testing
   }
 
   @Test func whatIsCutOffIsNotThere() {
-    var g = Generator(state: 4)
+    var g = SeededRandom(seed: 4)
     for _ in 0..<100 {
       let packet = Packet.random(&g, payload: 0)
       for count in 0..<packet.bytes.count {
@@ -34,7 +35,7 @@ import Testing
   }
 
   @Test func arbitraryBytesStayInBounds() {
-    var g = Generator(state: 5)
+    var g = SeededRandom(seed: 5)
     for _ in 0..<20_000 {
       var bytes = g.bytes(.random(in: 0...128, using: &g))
       if bytes.count > 20 {
@@ -48,7 +49,7 @@ import Testing
   }
 
   @Test func laterFragmentsHaveNoTransportHeader() throws {
-    var g = Generator(state: 6)
+    var g = SeededRandom(seed: 6)
     var packet = Packet.random(&g, payload: 40)
     packet.isIPv6 = false
     packet.tags = []

@@ -1,3 +1,4 @@
+import Seeded
 import Packet
 
 /// RFC 1071 word by word, as its text has it.
@@ -19,16 +20,7 @@ func number(_ bytes: [UInt8], _ offset: Int, _ count: Int = 2) -> Int {
   bytes[offset..<offset + count].reduce(0) { $0 << 8 | Int($1) }
 }
 
-/// A deterministic generator, so that a failure can be repeated.
-struct Generator: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
+extension SeededRandom {
   mutating func bytes(_ count: Int) -> [UInt8] {
     (0..<count).map { _ in UInt8.random(in: 0...255, using: &self) }
   }
@@ -57,7 +49,7 @@ struct Packet {
   var checksumField: Int { transportOffset + (isTCP ? 16 : 6) }
   var gsoType: UInt8 { isTCP ? (isIPv6 ? Offload.GSO.tcp6 : Offload.GSO.tcp4) : Offload.GSO.udp }
 
-  static func random(_ g: inout Generator, payload: Int) -> Packet {
+  static func random(_ g: inout SeededRandom, payload: Int) -> Packet {
     var packet = Packet()
     for _ in 0..<Int.random(in: 0...2, using: &g) { packet.tags.append([0x81, 0x00] + g.bytes(2)) }
     packet.isIPv6 = .random(using: &g)

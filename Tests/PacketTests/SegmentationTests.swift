@@ -1,3 +1,4 @@
+import Seeded
 import Packet
 import Testing
 
@@ -41,7 +42,7 @@ enum OffloadLie: CaseIterable {
   }
   private func isConsistent(_ result: FrameFixture.Result) -> Bool { result.isConsistent }
 
-  private func cuts(_ g: inout Generator) -> [Int] {
+  private func cuts(_ g: inout SeededRandom) -> [Int] {
     (0..<Int.random(in: 0...20, using: &g)).map { _ in Int.random(in: 1...200, using: &g) }
   }
 
@@ -72,7 +73,7 @@ enum OffloadLie: CaseIterable {
   }
 
   @Test func segmentsReassembleToTheFrame() {
-    var g = Generator(state: 10)
+    var g = SeededRandom(seed: 10)
     for _ in 0..<1000 {
       let packet = Packet.random(&g, payload: .random(in: 0...4000, using: &g))
       let size = Int.random(in: 4...1500, using: &g)
@@ -87,7 +88,7 @@ enum OffloadLie: CaseIterable {
   }
 
   @Test func receiversThatChecksumAreLeftTheChecksum() {
-    var g = Generator(state: 11)
+    var g = SeededRandom(seed: 11)
     for _ in 0..<300 {
       let packet = Packet.random(&g, payload: .random(in: 1...4000, using: &g))
       let result = FrameFixture.resolve(
@@ -104,7 +105,7 @@ enum OffloadLie: CaseIterable {
   }
 
   @Test func partialChecksumsAreCompleted() {
-    var g = Generator(state: 12)
+    var g = SeededRandom(seed: 12)
     for _ in 0..<500 {
       let packet = Packet.random(&g, payload: .random(in: 0...1500, using: &g))
       var offload = offload(packet, size: 0)
@@ -118,7 +119,7 @@ enum OffloadLie: CaseIterable {
   }
 
   @Test func aPushedTagMovesEverything() {
-    var g = Generator(state: 13)
+    var g = SeededRandom(seed: 13)
     for _ in 0..<200 {
       var packet = Packet.random(&g, payload: .random(in: 1...3000, using: &g))
       packet.tags = Array(packet.tags.prefix(1))
@@ -132,7 +133,7 @@ enum OffloadLie: CaseIterable {
   }
 
   @Test func theLargestFramesAreSegmented() {
-    var g = Generator(state: 14)
+    var g = SeededRandom(seed: 14)
     var packet = Packet.random(&g, payload: 65_000)
     packet.isTCP = true
     let result = FrameFixture.resolve(
@@ -142,7 +143,7 @@ enum OffloadLie: CaseIterable {
   }
 
   @Test func whatAReceiverTakesIsPassedOn() {
-    var g = Generator(state: 15)
+    var g = SeededRandom(seed: 15)
     let packet = Packet.random(&g, payload: 3000)
     let request = offload(packet, size: 1000)
     let result = FrameFixture.resolve(packet.bytes, request, toward: .all)
@@ -151,7 +152,7 @@ enum OffloadLie: CaseIterable {
   }
 
   @Test func lengthsOfZeroChecksumDatagramsAreKept() {
-    var g = Generator(state: 16)
+    var g = SeededRandom(seed: 16)
     var packet = Packet.random(&g, payload: 900)
     packet.isTCP = false
     packet.isIPv6 = false
@@ -172,7 +173,7 @@ enum OffloadLie: CaseIterable {
 
   @Test(arguments: OffloadLie.allCases)
   func contradictionsAreRefused(_ lie: OffloadLie) {
-    var g = Generator(state: 17)
+    var g = SeededRandom(seed: 17)
     var packet = Packet.random(&g, payload: 3000)
     packet.isTCP = true
     var request = offload(packet, size: 1000)
@@ -189,14 +190,14 @@ enum OffloadLie: CaseIterable {
   }
 
   @Test func tooManySegmentsAreRefused() {
-    var g = Generator(state: 18)
+    var g = SeededRandom(seed: 18)
     let packet = Packet.random(&g, payload: 1025)
     let result = FrameFixture.resolve(packet.bytes, offload(packet, size: 1), toward: [])
     #expect(outcome(result) == .malformed)
   }
 
   @Test func fragmentsAreNotSegmented() {
-    var g = Generator(state: 19)
+    var g = SeededRandom(seed: 19)
     var packet = Packet.random(&g, payload: 1000)
     packet.isIPv6 = false
     packet.source = [10, 0, 0, 1]
@@ -211,7 +212,7 @@ enum OffloadLie: CaseIterable {
 
   /// Whatever is asked of whatever bytes: an answer, ranges inside the frame, no more bytes than bounded.
   @Test func arbitraryRequestsStayInBounds() {
-    var g = Generator(state: 20)
+    var g = SeededRandom(seed: 20)
     for _ in 0..<5000 {
       var bytes = Packet.random(&g, payload: .random(in: 0...600, using: &g)).bytes
       for _ in 0..<Int.random(in: 0...6, using: &g) {

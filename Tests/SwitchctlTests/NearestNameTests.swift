@@ -1,3 +1,4 @@
+import Seeded
 import Testing
 
 @testable import SwitchctlCommands
@@ -24,10 +25,11 @@ struct NearestNameTests {
   }
 
   @Test func distanceEqualsItsDefinition() {
-    var generator = SystemRandomNumberGenerator()
+    var generator = SeededRandom(seed: 1)
     for _ in 0..<300 {
       func word() -> [UInt8] {
-        (0..<Int.random(in: 0...5, using: &generator)).map { _ in UInt8.random(in: 97...99) }
+        (0..<Int.random(in: 0...5, using: &generator)).map { _ in UInt8.random(in: 97...99, using: &generator)
+        }
       }
       let (a, b) = (word(), word())
       #expect(NearestName.distance(a, b) == reference(a[...], b[...]), "\(a) \(b)")

@@ -1,3 +1,4 @@
+import Seeded
 import Glibc
 import Linux
 import Testing
@@ -59,7 +60,7 @@ private final class Device {
     let queue = try device(features)
     driver.hasEventIndex = features.contains(.eventIndex)
     let buffers = (0..<8).map { _ in buffer() }
-    var generator = SystemRandomNumberGenerator()
+    var generator = SeededRandom(seed: 1)
     var offered: [UInt16] = []
     var total = 0
     var mistakes = 0
