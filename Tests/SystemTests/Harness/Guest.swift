@@ -1,7 +1,7 @@
 import Glibc
 import Linux
 
-/// A QEMU guest with one vhost-user card, controlled through its serial port (see tools/guest/init).
+/// A QEMU guest with one vhost-user card, controlled through a virtio-serial port (see tools/guest/init).
 ///
 /// QEMU runs with software emulation: that works on every machine, also one whose /dev/kvm is for show.
 final class Guest: Station {
@@ -13,8 +13,9 @@ final class Guest: Station {
   private let command: [String]
   private let name: String
   private var program: Program?
-  private var serial: FileDescriptor?
+  private var channel: FileDescriptor?
   private var received = ""
+  private var lastCommand = ""
 
   /// - Parameters:
   ///   - socket: the vhost-user socket, to whose other end QEMU waits to be connected before the guest starts;
@@ -47,8 +48,9 @@ final class Guest: Station {
         "-object", "memory-backend-memfd,id=mem0,size=160M,share=on", "-machine", "memory-backend=mem0",
         "-kernel", image.kernel, "-initrd", image.initramfs, "-append", settings.joined(separator: " "),
         "-serial", "file:\(name).console", "-chardev",
-        "socket,id=commands,path=\(name).serial,server=on,wait=off",
-        "-serial", "chardev:commands", "-device", card.joined(separator: ","),
+        "socket,id=commands,path=\(name).commands,server=on,wait=off",
+        "-device", "virtio-serial-pci,vectors=0", "-device", "virtserialport,chardev=commands", "-device",
+        card.joined(separator: ","),
       ] + network
   }
 
@@ -63,10 +65,10 @@ final class Guest: Station {
     let program = try Program(command, standardOutput: name + ".log")
     self.program = program
     received = ""
-    try eventually("QEMU opens its serial port") {
+    try eventually("QEMU opens the command channel") {
       guard program.isRunning else { throw HarnessError("QEMU ended: \(readFile(name + ".log"))") }
-      guard let descriptor = try? UnixSocket.connect(name + ".serial") else { return false }
-      serial = consume descriptor
+      guard let descriptor = try? UnixSocket.connect(name + ".commands") else { return false }
+      channel = consume descriptor
       return true
     }
   }
@@ -76,6 +78,7 @@ final class Guest: Station {
   /// Runs a shell command in the guest.
   func run(_ command: String, within seconds: Double = 30) throws -> Output {
     let token = "end\(Scratch.shared.number())"
+    lastCommand = command
     try send("\(token) \(command)\n")
     let output = try receive(until: "\n\(token) ", within: seconds)
     let status = try receive(until: "\n", within: seconds)
@@ -106,8 +109,8 @@ final class Guest: Station {
   /// kill -9.
   func kill() {
     program?.kill()
-    serial = nil
-    unlink(name + ".serial")
+    channel = nil
+    unlink(name + ".commands")
   }
 
   var isRunning: Bool { program?.isRunning ?? false }
@@ -115,14 +118,14 @@ final class Guest: Station {
   var console: String { readFile(name + ".console") }
 
   private func send(_ text: String) throws {
-    guard let raw = serial?.raw else { throw HarnessError("the guest does not run") }
+    guard let raw = channel?.raw else { throw HarnessError("the guest does not run") }
     var bytes = Array(text.utf8)
     while !bytes.isEmpty {
       let count = write(raw, bytes, bytes.count)
       if count > 0 {
         bytes.removeFirst(count)
       } else {
-        guard errno == EAGAIN else { throw HarnessError("the guest's serial port is gone") }
+        guard errno == EAGAIN else { throw HarnessError("the guest's command channel is gone") }
         usleep(1000)
       }
     }
@@ -135,7 +138,8 @@ final class Guest: Station {
       if let text = takeReceived(before: end) { return text }
       let left = deadline - now()
       guard left > 0 else {
-        throw HarnessError("the guest did not answer within \(seconds) s; it said: \(received) \(console)")
+        throw HarnessError(
+          "the guest did not answer '\(lastCommand)' within \(seconds) s; it said: \(received) \(console)")
       }
       try receiveSome(within: left)
     }
@@ -154,7 +158,7 @@ final class Guest: Station {
   }
 
   private func receiveSome(within seconds: Double) throws {
-    guard let raw = serial?.raw else { throw HarnessError("the guest does not run") }
+    guard let raw = channel?.raw else { throw HarnessError("the guest does not run") }
     var wait = pollfd(fd: raw, events: Int16(POLLIN), revents: 0)
     guard poll(&wait, 1, Int32(seconds * 1000) + 1) > 0 else { return }
     var chunk = [UInt8](repeating: 0, count: 65536)
