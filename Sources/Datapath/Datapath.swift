@@ -166,7 +166,9 @@ public final class Datapath {
   private func statusChanged(_ state: PortState) {
     guard state.isStarted, ports[state.index] === state else { return }
     let mtu = state.port.status.mtu
-    if mtu != state.mtu || state.port.receiveQueueCount != state.threads.count {
+    if mtu != state.mtu || state.port.receiveQueueCount != state.threads.count
+      || state.port.transmitQueueCount != state.transmitQueues
+    {
       assign(state)
       publish()
     }
@@ -176,6 +178,7 @@ public final class Datapath {
   /// Gives each receive queue of a port a poll thread: the one with the fewest.
   private func assign(_ state: PortState) {
     state.mtu = state.port.status.mtu
+    state.transmitQueues = state.port.transmitQueueCount
     state.threads.removeAll()
     for _ in 0..<state.port.receiveQueueCount {
       let load = queuesPerThread()

@@ -269,24 +269,32 @@ struct Pipeline: ~Copyable {
   }
 
   /// Sends everything listed for `output`.
-  // SAFETY: the transmit lock makes this the only thread inside the port's transmit side.
+  // SAFETY: the lock makes this the only thread inside the transmit queue, or there is a queue for each thread.
   @inline(__always)
   private mutating func send(_ output: Int, _ view: borrowing View) {
     let list = outputs.list(output)
     if list.count == 0 { return }
     let entry = view.ports[output]!
     let counters = entry.slot.pointee.counters[thread]
-    let isShared = view.threadCount > 1
-    if isShared { lockTransmit(entry.slot) }
-    entry.io.transmit(outputs.items, list.indices, count: list.count, from: batch, counters)
-    entry.io.flush(counters)
-    if isShared { entry.slot.pointee.transmitLock.store(false, ordering: .releasing) }
+    let queues = Int(entry.transmitQueues)
+    if queues == view.threadCount {
+      entry.io.transmit(queue: thread, outputs.items, list.indices, count: list.count, from: batch, counters)
+      entry.io.flush(queue: thread, counters)
+    } else {
+      let queue = thread % queues
+      let lock = entry.slot.pointee.transmitLock(queue)
+      acquire(lock)
+      entry.io.transmit(queue: queue, outputs.items, list.indices, count: list.count, from: batch, counters)
+      entry.io.flush(queue: queue, counters)
+      lock.pointee.store(false, ordering: .releasing)
+    }
     outputs.empty(output)
   }
 
-  private func lockTransmit(_ slot: UnsafeMutablePointer<PortSlot>) {
+  @inline(never)
+  private func acquire(_ lock: UnsafePointer<Atomic<Bool>>) {
     var attempts = 0
-    while slot.pointee.transmitLock.exchange(true, ordering: .acquiring) {
+    while lock.pointee.exchange(true, ordering: .acquiring) {
       attempts &+= 1
       // The holder may have lost its processor; on a machine with fewer processors than threads, let it run.
       if attempts & 1023 == 0 { sched_yield() } else { cl_pause() }

@@ -60,6 +60,8 @@ final class PortState {
   var isStarted = false
   /// The MTU the current view enforces.
   var mtu: Int?
+  /// The transmit queues the current view uses.
+  var transmitQueues = 1
   /// The poll thread of each receive queue.
   var threads: [Int] = []
   /// What to sleep on, per queue.
@@ -85,7 +87,8 @@ final class PortState {
 
   var source: View.PortSource {
     View.PortSource(
-      index: index, io: port.io, slot: slot, bridge: bridge, mtu: mtu, vlan: vlan, threads: threads)
+      index: index, io: port.io, slot: slot, bridge: bridge, mtu: mtu, vlan: vlan,
+      transmitQueues: transmitQueues, threads: threads)
   }
 
   /// Keeps what the threads that were stopped had counted.

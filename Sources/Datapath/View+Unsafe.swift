@@ -10,11 +10,11 @@ import Packet
 import Ports
 import Synchronization
 
-/// What of a port outlives views: its transmit lock and its counters.
+/// What of a port outlives views: its transmit locks and its counters.
 struct PortSlot: ~Copyable {
   let index: UInt16
-  /// Serialises transmitting; unused while there is one poll thread.
-  let transmitLock = Atomic<Bool>(false)
+  /// One per transmit queue, up to one per poll thread; each on cache lines of its own.
+  private let transmitLocks: UnsafeMutableRawPointer
   /// One per poll thread.
   let counters: UnsafeMutablePointer<PortCounters>
   let threadCount: Int
@@ -22,11 +22,22 @@ struct PortSlot: ~Copyable {
   init(index: UInt16, threadCount: Int) {
     self.index = index
     self.threadCount = threadCount
+    transmitLocks = .allocate(byteCount: threadCount * 128, alignment: 128)
     counters = .allocate(capacity: threadCount)
     for thread in 0..<threadCount { (counters + thread).initialize(to: PortCounters()) }
+    for queue in 0..<threadCount {
+      UnsafeMutablePointer(mutating: transmitLock(queue)).initialize(to: Atomic(false))
+    }
+  }
+
+  /// Serialises transmitting through `queue`, which is below `threadCount`.
+  // SAFETY: `threadCount` locks were allocated, 128 bytes apart.
+  func transmitLock(_ queue: Int) -> UnsafePointer<Atomic<Bool>> {
+    UnsafePointer((transmitLocks + queue &* 128).assumingMemoryBound(to: Atomic<Bool>.self))
   }
 
   deinit {
+    transmitLocks.deallocate()
     for thread in 0..<threadCount { counters[thread].deallocate() }
     counters.deallocate()
   }
@@ -37,6 +48,8 @@ struct PortEntry {
   let io: PortIO
   let slot: UnsafeMutablePointer<PortSlot>
   let bridge: Int32
+  /// As many as are used: at most one per poll thread, which then needs no lock.
+  let transmitQueues: Int32
   /// The longest frame to send, without tag; Int32.max where the port sets no limit.
   let longestFrame: Int32
   let vlan: PortVLAN
@@ -134,6 +147,7 @@ struct View: ~Copyable {
     let bridge: Int
     let mtu: Int?
     let vlan: VLANConfiguration
+    let transmitQueues: Int
     /// The poll thread of each receive queue.
     let threads: [Int]
   }
@@ -169,7 +183,9 @@ struct View: ~Copyable {
       let vlan = PortVLAN(mode: source.vlan.mode, tag: UInt16(source.vlan.tag), trunks: bitmap)
       let longest = source.mtu.map { Int32(clamping: $0 + 14) } ?? .max
       ports[Int(source.index)] = PortEntry(
-        io: source.io, slot: source.slot, bridge: Int32(source.bridge), longestFrame: longest, vlan: vlan)
+        io: source.io, slot: source.slot, bridge: Int32(source.bridge),
+        transmitQueues: Int32(min(max(source.transmitQueues, 1), threadCount)), longestFrame: longest,
+        vlan: vlan)
       members[source.bridge].append(source.index)
       for (queue, thread) in source.threads.enumerated() {
         assigned[thread].append(

@@ -8,7 +8,7 @@
 // threads call once per burst. Nothing in it is a class, so nothing is reference counted.
 //
 // Three rules keep the two apart without locks on the packet path:
-//  * A queue belongs to one poll thread for receiving. Transmitting is serialised by the datapath.
+//  * A queue belongs to one poll thread for receiving. Transmitting is serialised by the datapath, per transmit queue.
 //  * The control face alters what the data face reads (rings, memory tables, descriptors) only while the port is
 //    inactive: clear the `active` flag, call `environment.synchronize()`, and every poll thread has since left the
 //    port and will not enter it again until the flag is set.
@@ -23,7 +23,7 @@ public struct PortEnvironment {
   public let setWaitDescriptor: (_ queue: Int, _ descriptor: Int32?, _ edgeTriggered: Bool) -> Void
   /// Wakes the poll threads, because there may be work no descriptor announces.
   public let wake: () -> Void
-  /// Tells the datapath that `status` changed, or `receiveQueueCount`.
+  /// Tells the datapath that `status` changed, or a number of queues.
   public let statusChanged: () -> Void
 
   public init(
@@ -45,6 +45,8 @@ public protocol Port: AnyObject {
   /// The data face; valid from creation until `close` returns.
   var io: PortIO { get }
   var receiveQueueCount: Int { get }
+  /// At least 1. It may shrink only behind a `statusChanged` that the datapath has returned from.
+  var transmitQueueCount: Int { get }
   /// What the database shows.
   var status: PortStatus { get }
 
@@ -55,6 +57,10 @@ public protocol Port: AnyObject {
   func reconfigure(_ configuration: PortConfiguration) throws(PortError) -> Bool
   /// Ends everything, synchronises, and frees what the data face pointed to. The port is unusable afterwards.
   func close()
+}
+
+extension Port {
+  public var transmitQueueCount: Int { 1 }
 }
 
 /// What a user asked for: an Interface row, reduced to what ports need.

@@ -10,7 +10,7 @@ import Packet
 /// |---|---|---|
 /// | `receive` | the thread that owns the queue | append frames to the empty batch; 0 when inactive or empty |
 /// | `release` | the same thread, after every `receive` that returned frames | give the source's buffers back; publish and notify at most once |
-/// | `transmit` | one thread at a time (the datapath locks) | copy frames into the receiver; count what was sent and each drop |
+/// | `transmit` | one thread at a time per transmit queue (the datapath locks) | copy frames into the receiver; count what was sent and each drop |
 /// | `flush` | the thread that transmitted, before unlocking | publish and notify at most once |
 /// | `sleep` | the owning thread, before it blocks | ask for notifications; false if work arrived meanwhile |
 /// | `wake` | the owning thread, after it blocked | ask for no more notifications |
@@ -66,29 +66,32 @@ public enum PortIO {
     }
   }
 
-  /// Sends `frames[indices[0]]`, … `frames[indices[count - 1]]` in that order, their sources in `batch`. Each is
-  /// counted as transmitted, or as dropped for a reason. Every offload asked for is one that `accepts` allows.
+  /// Sends `frames[indices[0]]`, … `frames[indices[count - 1]]` in that order through transmit queue `queue` (below
+  /// `Port.transmitQueueCount`), their sources in `batch`. Each is counted as transmitted, or as dropped for a reason.
+  /// Every offload asked for is one that `accepts` allows.
   @inlinable @inline(__always)
   public func transmit(
-    _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, count: Int,
-    from batch: borrowing Batch,
-    _ counters: PortCounters
+    queue: Int, _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, count: Int,
+    from batch: borrowing Batch, _ counters: PortCounters
   ) {
     switch self {
-    case .memory(let io): io.pointee.transmit(frames, indices, count: count, from: batch, counters)
-    case .vhostUser(let io): io.pointee.transmit(frames, indices, count: count, from: batch, counters)
-    case .tap(let io): io.pointee.transmit(frames, indices, count: count, from: batch, counters)
-    case .packetSocket(let io): io.pointee.transmit(frames, indices, count: count, from: batch, counters)
+    case .memory(let io):
+      io.pointee.transmit(queue: queue, frames, indices, count: count, from: batch, counters)
+    case .vhostUser(let io):
+      io.pointee.transmit(queue: queue, frames, indices, count: count, from: batch, counters)
+    case .tap(let io): io.pointee.transmit(queue: queue, frames, indices, count: count, from: batch, counters)
+    case .packetSocket(let io):
+      io.pointee.transmit(queue: queue, frames, indices, count: count, from: batch, counters)
     }
   }
 
   @inlinable @inline(__always)
-  public func flush(_ counters: PortCounters) {
+  public func flush(queue: Int, _ counters: PortCounters) {
     switch self {
-    case .memory(let io): io.pointee.flush(counters)
-    case .vhostUser(let io): io.pointee.flush(counters)
-    case .tap(let io): io.pointee.flush(counters)
-    case .packetSocket(let io): io.pointee.flush(counters)
+    case .memory(let io): io.pointee.flush(queue: queue, counters)
+    case .vhostUser(let io): io.pointee.flush(queue: queue, counters)
+    case .tap(let io): io.pointee.flush(queue: queue, counters)
+    case .packetSocket(let io): io.pointee.flush(queue: queue, counters)
     }
   }
 

@@ -125,8 +125,8 @@ private final class World {
         sourceOffset: frame.headerLength, sourceLength: frame.length - frame.headerLength, offload: .none)
     }
     let indices = (0..<outgoing.count).map { UInt16($0) }
-    port.io.transmit(outgoing, indices, count: outgoing.count, from: batch, counters)
-    port.io.flush(counters)
+    port.io.transmit(queue: 0, outgoing, indices, count: outgoing.count, from: batch, counters)
+    port.io.flush(queue: 0, counters)
   }
 }
 

@@ -83,8 +83,8 @@ final class PortHarness {
           offload: frame.offload))
       indices.append(UInt16(index))
     }
-    port.io.transmit(outgoing, indices, count: outgoing.count, from: batch, counters)
-    port.io.flush(counters)
+    port.io.transmit(queue: 0, outgoing, indices, count: outgoing.count, from: batch, counters)
+    port.io.flush(queue: 0, counters)
   }
 
   /// Transmits frames out of the program's own memory, through a memory port.
@@ -171,8 +171,8 @@ extension PortHarness {
       header: header, headerLength: UInt32(Int(received.headerLength) + growth), frame: 0,
       sourceOffset: received.headerLength, sourceLength: received.length - received.headerLength,
       offload: .none)
-    port.io.transmit([outgoing], [0], count: 1, from: batch, self.counters)
-    port.io.flush(self.counters)
+    port.io.transmit(queue: 0, [outgoing], [0], count: 1, from: batch, self.counters)
+    port.io.flush(queue: 0, self.counters)
     counters.deallocate()
     source.close()
   }

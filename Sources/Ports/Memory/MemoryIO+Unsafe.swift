@@ -91,7 +91,7 @@ public struct MemoryIO: ~Copyable {
   }
 
   public func transmit(
-    _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, count: Int,
+    queue: Int, _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, count: Int,
     from batch: borrowing Batch,
     _ counters: PortCounters
   ) {
@@ -113,7 +113,7 @@ public struct MemoryIO: ~Copyable {
     }
   }
 
-  public func flush(_ counters: PortCounters) {}
+  public func flush(queue: Int, _ counters: PortCounters) {}
   public func sleep(queue: Int) -> Bool { toSwitch.count == 0 }
   public func wake(queue: Int) {}
 }

@@ -145,7 +145,7 @@ public struct PacketSocketIO: ~Copyable {
 
   // SAFETY: `indices` and what they index are the caller's, valid for `count`.
   public func transmit(
-    _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, count: Int,
+    queue: Int, _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, count: Int,
     from batch: borrowing Batch, _ counters: PortCounters
   ) {
     guard isActive.load(ordering: .acquiring) else {
@@ -207,7 +207,7 @@ public struct PacketSocketIO: ~Copyable {
     }
   }
 
-  public func flush(_ counters: PortCounters) {}
+  public func flush(queue: Int, _ counters: PortCounters) {}
   /// The descriptor is level triggered: frames that wait are announced.
   public func sleep(queue: Int) -> Bool { true }
   public func wake(queue: Int) {}

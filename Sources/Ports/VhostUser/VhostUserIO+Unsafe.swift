@@ -55,7 +55,7 @@ public struct VhostUserIO: ~Copyable {
 
   // SAFETY: `awaitsFlush` is touched only by whoever may transmit, one thread at a time.
   public func transmit(
-    _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, count: Int,
+    queue: Int, _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, count: Int,
     from batch: borrowing Batch, _ counters: PortCounters
   ) {
     guard gate.pointee.isActive else {
@@ -66,7 +66,7 @@ public struct VhostUserIO: ~Copyable {
     transmitter.pointee.transmit(frames, indices, count: count, from: batch, counters)
   }
 
-  public func flush(_ counters: PortCounters) {
+  public func flush(queue: Int, _ counters: PortCounters) {
     guard awaitsFlush.pointee else { return }
     awaitsFlush.pointee = false
     transmitter.pointee.flush(counters)

@@ -46,9 +46,9 @@ final class Patch {
         indices[made] = UInt16(made)
         made += 1
       }
-      target.transmit(outgoing, indices, count: made, from: batch, counters)
+      target.transmit(queue: 0, outgoing, indices, count: made, from: batch, counters)
     }
-    target.flush(counters)
+    target.flush(queue: 0, counters)
     source.release(queue: 0, batch, counters)
     return count
   }
@@ -104,8 +104,8 @@ final class Patch {
         indices[index] = UInt16(index)
         batch.count += 1
       }
-      target.transmit(outgoing, indices, count: batch.count, from: batch, counters)
-      target.flush(counters)
+      target.transmit(queue: 0, outgoing, indices, count: batch.count, from: batch, counters)
+      target.flush(queue: 0, counters)
     }
   }
 
@@ -145,6 +145,6 @@ final class Patch {
       header: UnsafeRawPointer(batch.snapshot(0)), headerLength: 64, frame: 0, sourceOffset: 64,
       sourceLength: 436, offload: .none)
     indices[0] = 0
-    target.transmit(outgoing, indices, count: 1, from: batch, counters)
+    target.transmit(queue: 0, outgoing, indices, count: 1, from: batch, counters)
   }
 }
