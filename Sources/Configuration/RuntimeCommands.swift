@@ -155,14 +155,15 @@ extension RuntimeCommands {
   private func pollThreads(_: String?) throws(ControlError) -> TextTable {
     var table = TextTable([
       ("thread", .right), ("cpu", .right), ("queues", .right), ("frames", .right), ("busy_turns", .right),
-      ("idle_turns", .right), ("sleeps", .right), ("cycles_per_frame", .right), ("busy_percent", .right),
+      ("idle_turns", .right), ("busy_cycles", .right), ("idle_cycles", .right), ("sleeps", .right),
+      ("cycles_per_frame", .right), ("busy_percent", .right),
     ])
     for thread in datapath.pollThreadStatistics() {
       let cycles = thread.busyCycles &+ thread.idleCycles
       table.append([
         .integer(Int64(thread.thread)), thread.cpu.map { .integer(Int64($0)) } ?? .null,
         .integer(Int64(thread.receiveQueues)), count(thread.frames), count(thread.busyTurns),
-        count(thread.idleTurns), count(thread.sleeps),
+        count(thread.idleTurns), count(thread.busyCycles), count(thread.idleCycles), count(thread.sleeps),
         thread.frames == 0 ? .null : count(thread.busyCycles / thread.frames),
         cycles == 0 ? .null : .integer(Int64(Double(thread.busyCycles) * 100 / Double(cycles))),
       ])
