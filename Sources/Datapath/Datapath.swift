@@ -12,7 +12,7 @@ public final class Datapath {
   public var onStatusChange: ((PortID) -> Void)?
 
   private let loop: EventLoop
-  private let clock: TSCClock
+  private let clock = TSCClock.shared
   private var settings: PollSettings
   private var threads: PollThreads
   private var bridges: [Int: BridgeState] = [:]
@@ -25,8 +25,7 @@ public final class Datapath {
   public init(loop: EventLoop, settings: PollSettings = PollSettings()) throws(SystemError) {
     self.loop = loop
     self.settings = settings
-    clock = TSCClock.calibrate()
-    threads = try PollThreads(settings, clock: clock)
+    threads = try PollThreads(settings)
     scheduleAging()
   }
 
@@ -35,7 +34,7 @@ public final class Datapath {
   /// Replaces the poll threads if `settings` differ. Forwarding pauses for as long as starting threads takes.
   public func apply(_ settings: PollSettings) throws(SystemError) {
     guard settings != self.settings else { return }
-    let replacement = try PollThreads(settings, clock: clock)
+    let replacement = try PollThreads(settings)
     threads.stop()
     for state in ports.values { state.retireCounters() }
     threads = replacement
@@ -87,7 +86,7 @@ public final class Datapath {
   /// Learned addresses by VLAN and address.
   public func learnedAddresses(of id: BridgeID) -> [MACEntry] {
     guard let bridge = bridges[id.index] else { return [] }
-    let now = clock.seconds(at: cl_tsc())
+    let now = clock.second(at: cl_tsc())
     return bridge.table.entries()
       .map { entry in
         let age = now >= entry.seen ? Int(now - entry.seen) : 0
@@ -219,7 +218,7 @@ public final class Datapath {
 
   private func scheduleAging() {
     agingTimer = loop.after(milliseconds: 1000) { [unowned self] in
-      let now = clock.seconds(at: cl_tsc())
+      let now = clock.second(at: cl_tsc())
       for bridge in bridges.values {
         bridge.table.expire(olderThan: UInt32(bridge.settings.macAgingTime), now: now)
       }

@@ -30,15 +30,13 @@ struct PollShared: ~Copyable {
   let view: UnsafeMutablePointer<Atomic<UInt>>
   let participant: Quiescence.Participant
   let idleCycles: UInt64
-  let clock: TSCClock
 
   /// The epoll event of `wakeup`; others carry port and queue.
   static var wakeupToken: UInt64 { .max }
 
   init(
     thread: Int, view: UnsafeMutablePointer<Atomic<UInt>>, participant: Quiescence.Participant,
-    idleMicroseconds: Int,
-    clock: TSCClock
+    idleMicroseconds: Int
   ) throws(SystemError) {
     let raw = epoll_create1(Int32(EPOLL_CLOEXEC))
     guard raw >= 0 else { throw .last("create a poll thread's epoll descriptor") }
@@ -53,12 +51,11 @@ struct PollShared: ~Copyable {
     self.thread = thread
     self.view = view
     self.participant = participant
-    self.clock = clock
     self.epoll = epoll
     self.wakeup = wakeup
     counters = PollCounters()
     stopped = Atomic(false)
-    idleCycles = UInt64(idleMicroseconds) * clock.cyclesPerMicrosecond
+    idleCycles = UInt64(idleMicroseconds) * TSCClock.shared.cyclesPerMicrosecond
   }
 
   deinit { counters.deallocate() }
@@ -77,6 +74,9 @@ struct PollLoop: ~Copyable {
   private var nextReadinessCheck: UInt64 = 0
   private var idleSince: UInt64 = 0
   private let readinessInterval: UInt64
+  private let clock = TSCClock.shared
+  /// When the pipeline's second is over.
+  private var secondEnds: UInt64 = 0
   private static var eventCapacity: Int { 64 }
   private let events: UnsafeMutablePointer<epoll_event>
 
@@ -86,7 +86,7 @@ struct PollLoop: ~Copyable {
     pipeline = Pipeline(thread: shared.pointee.thread)
     events = .allocate(capacity: Self.eventCapacity)
     events.initialize(repeating: epoll_event(), count: Self.eventCapacity)
-    readinessInterval = 20 * shared.pointee.clock.cyclesPerMicrosecond
+    readinessInterval = 20 * clock.cyclesPerMicrosecond
   }
 
   deinit { events.deallocate() }
@@ -97,7 +97,7 @@ struct PollLoop: ~Copyable {
     while !shared.pointee.stopped.load(ordering: .relaxed) {
       shared.pointee.participant.beginTurn()
       adoptView()
-      pipeline.now = shared.pointee.clock.seconds(at: began)
+      if began >= secondEnds { beginSecond(at: began) }
       let moved = turn()
       let ended = cl_tsc()
       account(moved, ended &- began)
@@ -117,6 +117,12 @@ struct PollLoop: ~Copyable {
       }
     }
     shared.pointee.participant.leave()
+  }
+
+  @inline(never)
+  private mutating func beginSecond(at cycles: UInt64) {
+    pipeline.now = clock.second(at: cycles)
+    secondEnds = clock.beginning(of: pipeline.now &+ 1)
   }
 
   /// One burst from each queue; returns the frames moved.

@@ -21,7 +21,7 @@ final class PollThreads {
   }
 
   /// Starts one thread per processor of `settings`, or one that is not pinned.
-  init(_ settings: PollSettings, clock: TSCClock) throws(SystemError) {
+  init(_ settings: PollSettings) throws(SystemError) {
     self.settings = settings
     count = min(max(settings.cpus.count, 1), Quiescence.threadLimit)
     quiescence = .allocate(capacity: 1)
@@ -32,7 +32,7 @@ final class PollThreads {
       for thread in 0..<count {
         let state = try PollShared(
           thread: thread, view: view, participant: quiescence.pointee.participant(thread),
-          idleMicroseconds: settings.idleMicroseconds, clock: clock)
+          idleMicroseconds: settings.idleMicroseconds)
         let pointer = UnsafeMutablePointer<PollShared>.allocate(capacity: 1)
         pointer.initialize(to: state)
         shared.append(pointer)

@@ -14,7 +14,7 @@ struct Pace {
   private var waitingSince: UInt64 = 0
   private var isDense = false
 
-  init() { window = Self.cyclesPerMicrosecond * 6 }
+  init() { window = TSCClock.shared.cyclesPerMicrosecond * 6 }
 
   /// Whether to leave `pending` frames (counted up to one more than a batch) where they are, for now.
   mutating func holdsBack(_ pending: Int) -> Bool {
@@ -33,12 +33,4 @@ struct Pace {
     waitingSince = 0
     return false
   }
-
-  /// Measured once, against the monotonic clock.
-  private static let cyclesPerMicrosecond: UInt64 = {
-    let start = (clock: monotonicNanoseconds(), cycles: cl_tsc())
-    var clock = start.clock
-    while clock - start.clock < 200_000 { clock = monotonicNanoseconds() }
-    return max(1, (cl_tsc() &- start.cycles) &* 1000 / (clock - start.clock))
-  }()
 }
