@@ -79,8 +79,8 @@ func sendWhole(_ batch: borrowing Batch, to sink: PortIO, _ counters: PortCounte
         offload: frame.offload))
     indices.append(UInt16(index))
   }
-  sink.transmit(outgoing, indices, count: outgoing.count, from: batch, counters)
-  sink.flush(counters)
+  sink.transmit(queue: 0, outgoing, indices, count: outgoing.count, from: batch, counters)
+  sink.flush(queue: 0, counters)
 }
 
 /// Everything at once: guests, front-ends and poll threads that do not wait for each other.
