@@ -4,22 +4,25 @@
 // One per bridge, shared by all poll threads. It maps (VLAN, address) to the port the address was last seen on.
 //
 // *Lookups* take no lock. Slots are an open-addressing hash table with linear probing, at most half full, of two words
-// each: the key, and a value packing port, time last seen and a node number. A slot changes hands only through "key
-// cleared, value written, key written", each store releasing, so a reader that finds its key, reads the value and
-// finds the key again has a value that belonged to it. The hash is keyed with a random secret: a guest that chooses
-// its addresses cannot choose their slots.
+// each: the key, and a value packing port, time last seen and a node number. Four slots share a cache line, so that a
+// lookup nearly always costs one. A slot changes hands only through "key cleared, value written, key written", each
+// store releasing, so a reader that finds its key, reads the value and finds the key again has a value that belonged
+// to it. The hash is keyed with a random secret: a guest that chooses its addresses cannot choose their slots.
 //
 // *Learning* what is known already touches the slot at most once a second, to note the time. A new or moved address
 // is inserted under a lock that is only ever *tried*: if another thread holds it, the address is learned from a later
-// frame. A poll thread never waits here.
+// frame. A poll thread never waits here, and what it does under the lock is bounded.
 //
-// *Eviction* is fair between ports. A node per entry sits in its port's list, oldest first. When the table is full, a
-// port that holds its share (capacity ÷ ports with entries) or more gives up its own oldest entry; a port below its
-// share takes from one that is above. A guest flooding the switch with addresses displaces its own, and other ports'
-// entries survive. "Oldest" is second-chance: an entry seen since it was queued goes to the back once.
+// *Eviction* is fair between ports (`MACQueues`). When the table is full, a port that holds its share (capacity ÷ ports
+// with entries) or more gives up its own oldest entry; a port below its share takes from one that is above. A guest
+// flooding the switch with addresses displaces its own, and other ports' entries survive. "Oldest" is second-chance: an
+// entry seen since it was queued goes to the back once.
 //
 // *Deletion* moves later entries of the probe run back into the gap, so there are no tombstones. A reader that meets a
 // run being moved may miss an entry: that frame is flooded, which is always correct.
+//
+// *Memory* is 16 bytes a slot and 16 an entry, from the kernel as it is first written: a table for a million entries
+// takes 48 MiB when it is full, and next to nothing while it is empty. (Huge pages were measured to gain nothing.)
 
 import CLinux
 import Packet
@@ -29,67 +32,50 @@ struct MACTable: ~Copyable {
   /// Entries at most.
   let capacity: Int
   private let mask: Int
-  private let secret: (UInt64, UInt64)
+  private let secret: Secret
+  private let memory: ZeroedMemory
   private let slots: UnsafeMutablePointer<Atomic<UInt64>>
   private let lock = Atomic<Bool>(false)
 
-  // Guarded by `lock`, and behind pointers because poll threads share the table itself:
-  private let nodes: UnsafeMutablePointer<Node>
-  private let lists: UnsafeMutablePointer<PortList>
-  private let state: UnsafeMutablePointer<Bookkeeping>
+  // Guarded by `lock`, and behind a pointer because poll threads share the table itself:
+  private let state: UnsafeMutablePointer<State>
 
-  private struct Bookkeeping {
-    var freeNode: Int32 = 0
-    var count = 0
-    var portsWithEntries = 0
-    var donorCursor = 0
-    var highestPort = 0
+  private struct State: ~Copyable {
+    var queues: MACQueues
+    /// The slot where aging goes on.
     var sweepCursor = 0
   }
 
-  private struct Node {
-    var key: UInt64 = 0
-    var previous: Int32 = -1
-    var next: Int32 = -1
-    var queuedAt: UInt32 = 0
-    var port: UInt16 = 0
-  }
+  /// What keys the hash. The factor has to be odd.
+  struct Secret {
+    let mask: UInt64
+    let factor: UInt64
 
-  private struct PortList {
-    var first: Int32 = -1
-    var last: Int32 = -1
-    var count: Int32 = 0
+    static func random() -> Secret {
+      Secret(mask: .random(in: .min ... .max), factor: .random(in: .min ... .max) | 1)
+    }
   }
 
   typealias Entry = (port: UInt16, vlan: Int, address: MACAddress, seen: UInt32)
 
-  /// Ports are numbered below this.
-  static var portLimit: Int { 65_536 }
   static var maximumCapacity: Int { 1_000_000 }
 
-  init(capacity: Int) {
+  // SAFETY: zero bytes are empty slots. What is behind `state` lives as long as the table.
+  init(capacity: Int, secret: Secret = .random()) {
     let capacity = min(max(capacity, 1), Self.maximumCapacity)
     var slotCount = 16
     while slotCount < capacity * 2 { slotCount *= 2 }
     self.capacity = capacity
+    self.secret = secret
     mask = slotCount - 1
-    secret = (UInt64.random(in: .min ... .max), UInt64.random(in: .min ... .max) | 1)
-    slots = .allocate(capacity: slotCount * 2)
-    for word in 0..<slotCount * 2 { (slots + word).initialize(to: Atomic(0)) }
-    nodes = .allocate(capacity: capacity)
-    for index in 0..<capacity {
-      (nodes + index).initialize(to: Node(next: index + 1 < capacity ? Int32(index + 1) : -1))
-    }
+    memory = ZeroedMemory(bytes: slotCount * 16)
+    slots = memory.base.bindMemory(to: Atomic<UInt64>.self, capacity: slotCount * 2)
     state = .allocate(capacity: 1)
-    state.initialize(to: Bookkeeping())
-    lists = .allocate(capacity: Self.portLimit)
-    lists.initialize(repeating: PortList(), count: Self.portLimit)
+    state.initialize(to: State(queues: MACQueues(capacity: capacity)))
   }
 
   deinit {
-    slots.deallocate()
-    nodes.deallocate()
-    lists.deallocate()
+    state.deinitialize(count: 1)
     state.deallocate()
   }
 
@@ -151,67 +137,51 @@ struct MACTable: ~Copyable {
   private func insert(_ key: UInt64, port: UInt16, now: UInt32) {
     guard tryLock() else { return }
     defer { unlock() }
-    if let index = find(key) {
-      let node = Int(Value(valueWord(index).pointee.load(ordering: .relaxed)).node)
-      unlink(node)
-      link(node, port: port, now: now)
-      valueWord(index).pointee.store(
-        Value(port: port, seen: now, node: UInt32(node)).word, ordering: .releasing)
+    var index = find(key)
+    if keyWord(index).pointee.load(ordering: .relaxed) == key {
+      let value = value(index)
+      state.pointee.queues.remove(value.node, from: value.port)
+      state.pointee.queues.append(value.node, to: port, now: now)
+      set(index, Value(port: port, seen: now, node: value.node))
       return
     }
-    if state.pointee.count == capacity { evict(for: port) }
-    let node = Int(state.pointee.freeNode)
-    state.pointee.freeNode = nodes[node].next
-    nodes[node].key = key
-    link(node, port: port, now: now)
-    state.pointee.count += 1
-    var index = home(key)
-    while keyWord(index).pointee.load(ordering: .relaxed) != 0 { index = (index &+ 1) & mask }
-    valueWord(index).pointee.store(
-      Value(port: port, seen: now, node: UInt32(node)).word, ordering: .releasing)
+    if state.pointee.queues.count == capacity {
+      guard evict(for: port) else { return }
+      // Closing the gap may have moved the end of the run.
+      index = find(key)
+    }
+    let node = state.pointee.queues.take(slot: index)
+    state.pointee.queues.append(node, to: port, now: now)
+    set(index, Value(port: port, seen: now, node: node))
     keyWord(index).pointee.store(key, ordering: .releasing)
   }
 
-  /// Makes room for one entry of `port`.
-  private func evict(for port: UInt16) {
-    let claimants = state.pointee.portsWithEntries + (lists[Int(port)].count == 0 ? 1 : 0)
-    let share = max(1, capacity / claimants)
-    let donor = lists[Int(port)].count >= share ? Int(port) : nextDonor(above: share)
-    remove(node: oldest(of: donor))
+  /// Makes room for one entry of `port`, or says that it has to come again.
+  private func evict(for port: UInt16) -> Bool {
+    guard let donor = state.pointee.queues.donor(for: port) else { return false }
+    remove(at: oldest(of: donor))
+    return true
   }
 
-  /// A port holding more than `share`; the cursor spreads the burden. There is one, or the table would not be full.
-  private func nextDonor(above share: Int) -> Int {
-    var largest = 0
-    for _ in 0...state.pointee.highestPort {
-      state.pointee.donorCursor =
-        state.pointee.donorCursor >= state.pointee.highestPort ? 0 : state.pointee.donorCursor + 1
-      if lists[state.pointee.donorCursor].count > share { return state.pointee.donorCursor }
-      if lists[state.pointee.donorCursor].count > lists[largest].count { largest = state.pointee.donorCursor }
-    }
-    return largest
-  }
-
-  /// The entry of `port` to give up: its first one not seen since it was queued, within a bounded search.
-  private func oldest(of port: Int) -> Int {
+  /// The slot of the entry `port` is to give up: its first one not seen since it was queued, within a bounded search.
+  private func oldest(of port: UInt16) -> Int {
     for _ in 0..<8 {
-      let node = Int(lists[port].first)
-      guard let index = find(nodes[node].key) else { return node }
-      let seen = Value(valueWord(index).pointee.load(ordering: .relaxed)).seen
-      if seen == nodes[node].queuedAt { return node }
-      unlink(node)
-      link(node, port: UInt16(port), now: seen)
+      let node = state.pointee.queues.first(of: port)
+      let index = state.pointee.queues.slot(of: node)
+      let seen = value(index).seen
+      if seen == state.pointee.queues.queuedAt(node) { return index }
+      state.pointee.queues.remove(node, from: port)
+      state.pointee.queues.append(node, to: port, now: seen)
     }
-    return Int(lists[port].first)
+    return state.pointee.queues.slot(of: state.pointee.queues.first(of: port))
   }
 
-  private func remove(node: Int) {
-    if let index = find(nodes[node].key) { clearSlot(index) }
-    unlink(node)
-    nodes[node].key = 0
-    nodes[node].next = state.pointee.freeNode
-    state.pointee.freeNode = Int32(node)
-    state.pointee.count -= 1
+  /// Removes the entry in slot `index`; the slot may hold another one afterwards.
+  private func remove(at index: Int) {
+    let value = value(index)
+    state.pointee.queues.remove(value.node, from: value.port)
+    state.pointee.queues.free(value.node)
+    clearSlot(index)
   }
 
   /// Empties a slot and closes the gap in its probe run.
@@ -224,8 +194,10 @@ struct MACTable: ~Copyable {
       if key == 0 { return }
       // Does the entry's probe run, from its home to where it is, pass the gap?
       if (index &- home(key)) & mask >= (index &- gap) & mask {
-        valueWord(gap).pointee.store(valueWord(index).pointee.load(ordering: .relaxed), ordering: .releasing)
+        let moved = value(index)
+        set(gap, moved)
         keyWord(gap).pointee.store(key, ordering: .releasing)
+        state.pointee.queues.move(moved.node, toSlot: gap)
         keyWord(index).pointee.store(0, ordering: .releasing)
         gap = index
       }
@@ -233,48 +205,14 @@ struct MACTable: ~Copyable {
     }
   }
 
-  private func find(_ key: UInt64) -> Int? {
+  /// The slot that holds `key`, or the empty one where it belongs.
+  private func find(_ key: UInt64) -> Int {
     var index = home(key)
     while true {
       let found = keyWord(index).pointee.load(ordering: .relaxed)
-      if found == key { return index }
-      if found == 0 { return nil }
+      if found == key || found == 0 { return index }
       index = (index &+ 1) & mask
     }
-  }
-
-  private func link(_ node: Int, port: UInt16, now: UInt32) {
-    let list = lists + Int(port)
-    nodes[node].port = port
-    nodes[node].queuedAt = now
-    nodes[node].previous = list.pointee.last
-    nodes[node].next = -1
-    if list.pointee.last >= 0 {
-      nodes[Int(list.pointee.last)].next = Int32(node)
-    } else {
-      list.pointee.first = Int32(node)
-      state.pointee.portsWithEntries += 1
-      state.pointee.highestPort = max(state.pointee.highestPort, Int(port))
-    }
-    list.pointee.last = Int32(node)
-    list.pointee.count += 1
-  }
-
-  private func unlink(_ node: Int) {
-    let entry = nodes[node]
-    let list = lists + Int(entry.port)
-    if entry.previous >= 0 {
-      nodes[Int(entry.previous)].next = entry.next
-    } else {
-      list.pointee.first = entry.next
-    }
-    if entry.next >= 0 {
-      nodes[Int(entry.next)].previous = entry.previous
-    } else {
-      list.pointee.last = entry.previous
-    }
-    list.pointee.count -= 1
-    if list.pointee.count == 0 { state.pointee.portsWithEntries -= 1 }
   }
 
   // MARK: The control thread
@@ -283,34 +221,41 @@ struct MACTable: ~Copyable {
   func flush(port: UInt16) {
     spinLock()
     defer { unlock() }
-    while lists[Int(port)].first >= 0 { remove(node: Int(lists[Int(port)].first)) }
+    while state.pointee.queues.count(of: port) > 0 {
+      remove(at: state.pointee.queues.slot(of: state.pointee.queues.first(of: port)))
+    }
   }
 
   func flushAll() {
     spinLock()
     defer { unlock() }
-    for port in 0...state.pointee.highestPort {
-      while lists[port].first >= 0 { remove(node: Int(lists[port].first)) }
+    // Only what is there is written: an empty table stays unwritten memory.
+    for index in 0...mask where keyWord(index).pointee.load(ordering: .relaxed) != 0 {
+      keyWord(index).pointee.store(0, ordering: .releasing)
     }
+    state.pointee.queues.reset()
   }
 
-  /// Forgets addresses not seen for `seconds`. Looks at no more than `limit` entries, going on where it stopped.
-  func expire(olderThan seconds: UInt32, now: UInt32, limit: Int = 65_536) {
-    var left = min(limit, capacity)
+  /// Forgets addresses not seen for `seconds`. Passes over no more than `limit` slots, going on where it stopped: the
+  /// largest table is swept in 16 calls of a millisecond each.
+  func expire(olderThan seconds: UInt32, now: UInt32, limit: Int = 131_072) {
+    var left = min(limit, mask + 1)
     while left > 0 {
       // In small steps, so that learning is not kept out for long.
-      let step = min(left, 512)
       spinLock()
-      for _ in 0..<step {
-        let node = state.pointee.sweepCursor
-        state.pointee.sweepCursor =
-          state.pointee.sweepCursor + 1 == capacity ? 0 : state.pointee.sweepCursor + 1
-        guard nodes[node].key != 0, let index = find(nodes[node].key) else { continue }
-        let seen = Value(valueWord(index).pointee.load(ordering: .relaxed)).seen
-        if now &- seen >= seconds && now >= seen { remove(node: node) }
+      for _ in 0..<512 where left > 0 {
+        let index = state.pointee.sweepCursor
+        let isEntry = keyWord(index).pointee.load(ordering: .relaxed) != 0
+        let seen = isEntry ? value(index).seen : now
+        if now >= seen && now &- seen >= seconds && isEntry {
+          // Another entry may have moved here: it is looked at before the cursor moves on.
+          remove(at: index)
+        } else {
+          state.pointee.sweepCursor = (index &+ 1) & mask
+          left -= 1
+        }
       }
       unlock()
-      left -= step
     }
   }
 
@@ -319,13 +264,13 @@ struct MACTable: ~Copyable {
     spinLock()
     defer { unlock() }
     var result: [Entry] = []
-    result.reserveCapacity(state.pointee.count)
-    for node in 0..<capacity where nodes[node].key != 0 {
-      let key = nodes[node].key
-      guard let index = find(key) else { continue }
-      let seen = Value(valueWord(index).pointee.load(ordering: .relaxed)).seen
-      let address = MACAddress(bits: key >> 12)
-      result.append((nodes[node].port, Int(key & 0xFFF), address, seen))
+    result.reserveCapacity(state.pointee.queues.count)
+    for index in 0...mask {
+      let key = keyWord(index).pointee.load(ordering: .relaxed)
+      guard key != 0 else { continue }
+      let value = value(index)
+      result.append(
+        (value.port, Int(key & 0xFFF), MACAddress(bits: key >> 12 & 0xFFFF_FFFF_FFFF), value.seen))
     }
     return result
   }
@@ -353,15 +298,22 @@ struct MACTable: ~Copyable {
 
   @inline(__always)
   private func home(_ key: UInt64) -> Int {
-    let product = (key ^ secret.0).multipliedFullWidth(by: secret.1)
+    let product = (key ^ secret.mask).multipliedFullWidth(by: secret.factor)
     return Int(truncatingIfNeeded: product.high ^ product.low) & mask
   }
+
+  /// How many slots a search for `key` looks at, the last one included.
+  func probes(for key: UInt64) -> Int { (find(key) &- home(key)) & mask &+ 1 }
 
   // SAFETY: an index is always masked, and `slots` holds two words for each.
   @inline(__always)
   private func keyWord(_ index: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { slots + index &* 2 }
   @inline(__always)
   private func valueWord(_ index: Int) -> UnsafeMutablePointer<Atomic<UInt64>> { slots + (index &* 2 &+ 1) }
+  private func value(_ index: Int) -> Value { Value(valueWord(index).pointee.load(ordering: .relaxed)) }
+  private func set(_ index: Int, _ value: Value) {
+    valueWord(index).pointee.store(value.word, ordering: .releasing)
+  }
 
   private func tryLock() -> Bool { !lock.exchange(true, ordering: .acquiring) }
   private func spinLock() {

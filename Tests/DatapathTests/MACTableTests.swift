@@ -62,14 +62,6 @@ import Testing
     }
   }
 
-  @Test func aFloodFromOnePortLeavesTheOthersTheirEntries() {
-    let table = MACTable(capacity: 1000)
-    for address in 0..<100 { table.learn(key(UInt64(address)), port: UInt16(address % 10), now: 1) }
-    for address in 1000..<101_000 { table.learn(key(UInt64(address)), port: 77, now: 1) }
-    for address in 0..<100 { #expect(table.lookup(key(UInt64(address))) == address % 10) }
-    #expect(table.entries().count == 1000)
-  }
-
   @Test func aNewPortGetsItsShareOfAFullTable() {
     let table = MACTable(capacity: 100)
     for address in 0..<1000 { table.learn(key(UInt64(address)), port: 1, now: 1) }
