@@ -23,7 +23,27 @@ enum BridgeConfiguration {
     var reader = SettingReader(otherConfig, owner: "Open_vSwitch")
     var settings = PollSettings()
     if let cpus = reader.cpuMask("pmd-cpu-mask") { settings.cpus = cpus }
+    if let idle = reader.integer("poll-idle-microseconds", in: 0...1_000_000_000) {
+      settings.idleMicroseconds = idle
+    }
+    if let isolates = reader.boolean("pmd-rxq-isolate") { settings.isolatesPinned = isolates }
+    settings.balancing = loadBalancing(&reader)
     return (settings, reader.warnings)
+  }
+
+  private static func loadBalancing(_ reader: inout SettingReader) -> LoadBalancing {
+    var balancing = LoadBalancing()
+    if let isEnabled = reader.boolean("pmd-auto-lb") { balancing.isEnabled = isEnabled }
+    if let minutes = reader.integer("pmd-auto-lb-rebal-interval", in: 0...20_000) {
+      balancing.interval = max(minutes, 1)
+    }
+    if let percent = reader.integer("pmd-auto-lb-load-threshold", in: 0...100) {
+      balancing.loadThreshold = percent
+    }
+    if let percent = reader.integer("pmd-auto-lb-improvement-threshold", in: 0...100) {
+      balancing.improvementThreshold = percent
+    }
+    return balancing
   }
 
   /// other_config:stats-update-interval, in milliseconds; 5000 unless set.

@@ -115,7 +115,10 @@ public final class ConfigurationFollower {
 
   /// Each problem is logged when it appears.
   private func logProblems(_ desired: DesiredState) {
-    let refusals = desired.refusals.values.map { "interface refused: \($0)" }
+    let accepted = Set(desired.interfaces.values.map(\.row))
+    let refusals = desired.refusals.map { row, reason in
+      accepted.contains(row) ? "interface \(reason)" : "interface refused: \(reason)"
+    }
     let problems = Set(desired.warnings + refusals)
     for problem in problems.subtracting(knownProblems).sorted() { Log.warning("configuration", problem) }
     knownProblems = problems

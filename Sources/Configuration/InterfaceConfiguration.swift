@@ -47,6 +47,36 @@ enum InterfaceConfiguration {
     }
   }
 
+  /// Reads other_config:pmd-rxq-affinity, `QUEUE:CPU[,QUEUE:CPU]...`.
+  ///
+  /// - Parameter cpus: those with a poll thread.
+  /// - Returns: the processor of each queue, and a sentence about what of it cannot be.
+  static func affinity(_ row: InterfaceRow, cpus: [Int]) -> (cpus: [Int: Int], problem: String?) {
+    guard let text = row.otherConfig["pmd-rxq-affinity"], !text.isEmpty else { return ([:], nil) }
+    var affinity: [Int: Int] = [:]
+    for part in text.split(separator: ",") {
+      let pair = part.split(separator: ":", omittingEmptySubsequences: false)
+        .map { Int($0.drop { $0 == " " }) }
+      guard pair.count == 2, let queue = pair[0], let cpu = pair[1], (0..<65536).contains(queue),
+        (0..<65536).contains(cpu), affinity.count < 1024
+      else {
+        return (
+          [:],
+          "\(row.name): pmd-rxq-affinity \"\(printable(text))\" is ignored: it must be QUEUE:CPU pairs such as 0:1,1:2"
+        )
+      }
+      affinity[queue] = cpu
+    }
+    let missing = affinity.sorted { $0.key < $1.key }.first { !cpus.contains($0.value) }
+    return (
+      affinity,
+      missing.map { queue, cpu in
+        "\(row.name): receive queue \(queue) is not polled on CPU \(cpu), as pmd-rxq-affinity asks, but by another poll "
+          + "thread: add that CPU to Open_vSwitch other_config:pmd-cpu-mask"
+      }
+    )
+  }
+
   /// The kernel's rules for device names (`dev_valid_name`), and those of a file for sockets.
   private static func checkName(_ name: String, _ kind: PortConfiguration.Kind, _ runDirectory: String)
     throws(ConfigurationError)

@@ -66,12 +66,18 @@ public final class Reconciler {
   public func apply(_ desired: DesiredState) {
     self.desired = desired
     applyPollSettings()
-    let removed = removeUnwanted()
-    let remade = reconfigure()
-    changeBridges()
-    alterInPlace()
-    assignNumbers()
-    attachMissing(retryFailed: removed || remade)
+    var freed = false
+    // Two changes for poll threads, however much there is to do: what leaves is closed before what comes is made.
+    datapath.change {
+      freed = removeUnwanted()
+      freed = reconfigure() || freed
+    }
+    datapath.change {
+      changeBridges()
+      alterInPlace()
+      assignNumbers()
+      attachMissing(retryFailed: freed)
+    }
     scheduleRetry()
   }
 
@@ -91,7 +97,7 @@ public final class Reconciler {
       return names?.contains(name) ?? true
     }
     guard !failed.isEmpty else { return }
-    for name in failed.sorted() { attach(name) }
+    datapath.change { for name in failed.sorted() { attach(name) } }
     scheduleRetry()
     onChange?()
   }
@@ -223,6 +229,9 @@ extension Reconciler {
       if case .attached(let id, _) = live.state, wanted.vlan != live.desired.vlan {
         datapath.setVLAN(wanted.vlan, of: id)
       }
+      if case .attached(let id, _) = live.state, wanted.affinity != live.desired.affinity {
+        datapath.setAffinity(wanted.affinity, of: id)
+      }
       interfaces[name]?.desired = wanted
     }
   }
@@ -261,7 +270,8 @@ extension Reconciler {
         throw PortError("bridge \(live.desired.bridge) has no OpenFlow port number left for \(name)")
       }
       let port = try ports.makePort(live.desired.configuration)
-      let id = try datapath.addPort(port, to: bridge.id, vlan: live.desired.vlan)
+      let id = try datapath.addPort(
+        port, to: bridge.id, vlan: live.desired.vlan, affinity: live.desired.affinity)
       interfaces[name]?.state = .attached(id, port)
       Log.info("reconciler", "bridge \(live.desired.bridge): added interface \(name) on port \(number)")
       if let error = port.status.error { Log.warning("reconciler", "interface \(name): \(error)") }

@@ -17,7 +17,8 @@ struct RowReader {
     "Bridge": ["name", "ports", "other_config", "datapath_id", "datapath_version", "status"],
     "Port": ["name", "interfaces", "tag", "trunks", "vlan_mode"],
     "Interface": [
-      "name", "type", "options", "mac", "mtu_request", "ofport_request", "ofport", "error", "admin_state",
+      "name", "type", "options", "other_config", "mac", "mtu_request", "ofport_request", "ofport", "error",
+      "admin_state",
       "link_state", "link_resets", "link_speed", "duplex", "mtu", "mac_in_use", "ifindex", "status",
       "statistics",
     ],
@@ -56,6 +57,7 @@ struct RowReader {
   private func interface(_ row: ReplicaRow) -> InterfaceRow {
     var interface = InterfaceRow(id: row.uuid, name: row.string("name") ?? "", type: row.string("type") ?? "")
     interface.options = row.map("options")
+    interface.otherConfig = row.map("other_config")
     interface.mac = row.string("mac")
     interface.mtuRequest = row.integer("mtu_request")
     interface.ofportRequest = row.integer("ofport_request")

@@ -8,8 +8,8 @@ import Ports
 ///
 /// All of them take `--format=json` and then print a table as JSON.
 public struct RuntimeCommands {
-  private let datapath: Datapath
-  private let reconciler: Reconciler
+  let datapath: Datapath
+  let reconciler: Reconciler
 
   public init(_ datapath: Datapath, _ reconciler: Reconciler) {
     self.datapath = datapath
@@ -22,12 +22,18 @@ public struct RuntimeCommands {
       ControlCommand("fdb/flush", usage: "[BRIDGE]", arguments: 0...1, flushAddresses),
       shows("ports/show", "[BRIDGE]", ports),
       shows("stats/show", "[PORT]", statistics),
-      shows("pmd-stats", "", pollThreads),
-    ]
+    ] + pollThreadCommands
   }
 
   private func shows(
     _ name: String, _ usage: String, _ body: @escaping (String?) throws(ControlError) -> TextTable
+  ) -> ControlCommand {
+    reports(name, usage) { object throws(ControlError) in [try body(object)] }
+  }
+
+  /// A command that prints tables. As JSON, the second and later ones are members of the first, by their names.
+  func reports(
+    _ name: String, _ usage: String, _ body: @escaping (String?) throws(ControlError) -> [TextTable]
   ) -> ControlCommand {
     let usageText = [usage, "[--format=table|json]"].filter { !$0.isEmpty }.joined(separator: " ")
     return ControlCommand(name, usage: usageText, arguments: 0...2) {
@@ -45,8 +51,8 @@ public struct RuntimeCommands {
           object = argument
         }
       }
-      let table = try body(object)
-      return asJSON ? table.json.text + "\n" : table.text
+      let tables = try body(object)
+      return asJSON ? TextTable.json(tables).text + "\n" : tables.map(\.text).joined(separator: "\n")
     }
   }
 
@@ -63,7 +69,7 @@ public struct RuntimeCommands {
     }
   }
 
-  private func interfaces(on bridge: String?) -> [DesiredInterface] {
+  func interfaces(on bridge: String?) -> [DesiredInterface] {
     reconciler.desired.interfaces.values.filter { bridge == nil || $0.bridge == bridge }
       .sorted { ($0.bridge, $0.name) < ($1.bridge, $1.name) }
   }
@@ -152,25 +158,6 @@ extension RuntimeCommands {
     return table
   }
 
-  private func pollThreads(_: String?) throws(ControlError) -> TextTable {
-    var table = TextTable([
-      ("thread", .right), ("cpu", .right), ("queues", .right), ("frames", .right), ("busy_turns", .right),
-      ("idle_turns", .right), ("busy_cycles", .right), ("idle_cycles", .right), ("sleeps", .right),
-      ("cycles_per_frame", .right), ("busy_percent", .right),
-    ])
-    for thread in datapath.pollThreadStatistics() {
-      let cycles = thread.busyCycles &+ thread.idleCycles
-      table.append([
-        .integer(Int64(thread.thread)), thread.cpu.map { .integer(Int64($0)) } ?? .null,
-        .integer(Int64(thread.receiveQueues)), count(thread.frames), count(thread.busyTurns),
-        count(thread.idleTurns), count(thread.busyCycles), count(thread.idleCycles), count(thread.sleeps),
-        thread.frames == 0 ? .null : count(thread.busyCycles / thread.frames),
-        cycles == 0 ? .null : .integer(Int64(Double(thread.busyCycles) * 100 / Double(cycles))),
-      ])
-    }
-    return table
-  }
-
   private func number(_ interface: String?) -> JSON {
     guard let number = interface.flatMap({ reconciler.condition(of: $0)?.number }) else { return .null }
     return number == PortNumbers.local ? "LOCAL" : .integer(Int64(number))
@@ -185,5 +172,5 @@ extension RuntimeCommands {
     }
   }
 
-  private func count(_ value: UInt64) -> JSON { .integer(Int64(clamping: value)) }
+  func count(_ value: UInt64) -> JSON { .integer(Int64(clamping: value)) }
 }

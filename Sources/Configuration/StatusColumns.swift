@@ -42,7 +42,7 @@ enum StatusColumns {
   {
     let port = condition?.attached?.port
     let status = port?.status ?? PortStatus()
-    let error = refusal ?? condition?.error ?? status.error
+    let error = condition?.error ?? status.error ?? refusal
     let attached = port != nil
     // A port that waits for its device has a number, but clients take a number to mean that it works.
     let waits = condition?.isDevice == true && status.error != nil && status.interfaceIndex == nil

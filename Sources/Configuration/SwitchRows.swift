@@ -49,6 +49,7 @@ public struct InterfaceRow: Equatable, Sendable {
   public var name: String
   public var type: String = ""
   public var options: [String: String] = [:]
+  public var otherConfig: [String: String] = [:]
   public var mac: String?
   public var mtuRequest: Int64?
   public var ofportRequest: Int64?

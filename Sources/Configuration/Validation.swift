@@ -55,8 +55,11 @@ struct Validation {
   private mutating func accept(_ candidate: Candidate) {
     guard let bridge = state.bridges[candidate.bridge.name], bridge.row == candidate.bridge.id else { return }
     do throws(ConfigurationError) {
-      let interface = try interface(candidate, on: bridge)
+      var interface = try interface(candidate, on: bridge)
       try claim(for: interface)
+      let (affinity, problem) = InterfaceConfiguration.affinity(candidate.interface, cpus: state.poll.cpus)
+      interface.affinity = affinity
+      state.refusals[interface.row] = problem
       state.interfaces[interface.name] = interface
     } catch {
       state.refusals[candidate.interface.id] = error.description

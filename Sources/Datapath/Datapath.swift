@@ -5,56 +5,86 @@ import Ports
 
 /// The switch itself, as the control thread sees it: bridges, ports, poll threads.
 ///
-/// Every method is called from the control thread. A change is complete when the method returns: poll threads see it,
-/// and nothing of what it replaced is in use. Ports that a change does not concern go on forwarding throughout.
+/// Every method is called from the control thread. A change is complete when the method returns, or, within `change`,
+/// when that does: poll threads see it, and nothing of what it replaced is in use. Ports that a change does not concern
+/// go on forwarding throughout.
 public final class Datapath {
   /// A port's link, counters' names or addresses changed.
   public var onStatusChange: ((PortID) -> Void)?
 
-  private let loop: EventLoop
-  private let clock = TSCClock.shared
-  private var settings: PollSettings
-  private var threads: PollThreads
+  let loop: EventLoop
+  let clock = TSCClock.shared
+  var settings: PollSettings
+  var threads: PollThreads
+  var placement: QueuePlacement
   private var bridges: [Int: BridgeState] = [:]
-  private var ports: [UInt16: PortState] = [:]
+  /// By index, without gaps at the end.
+  private(set) var ports: [PortState?] = []
+  private var portCount = 0
+  private var nextPort: UInt16 = 0
+  /// Indices of ports that are gone, but not yet for every poll thread.
+  private var leaving: Set<UInt16> = []
   private var generation: UInt64 = 0
   private var nextBridge = 0
-  private var nextPort: UInt16 = 0
-  private var agingTimer: EventLoop.Timer?
+  private var changeDepth = 0
+  private var isChanged = false
+  /// What to do once poll threads have gone over to the next view.
+  private var afterPublishing: [() -> Void] = []
+  private var secondTimer: EventLoop.Timer?
+  /// Seconds since load was looked at for balancing.
+  var secondsUnbalanced = 0
 
   public init(loop: EventLoop, settings: PollSettings = PollSettings()) throws(SystemError) {
     self.loop = loop
     self.settings = settings
     threads = try PollThreads(settings)
-    scheduleAging()
+    placement = QueuePlacement(threadCount: threads.count, isolatesPinned: settings.isolatesPinned)
+    threadHistories = []
+    startHistories()
+    scheduleSecond()
+  }
+
+  /// Load of each poll thread, for as long as it runs.
+  var threadHistories: [WorkHistory]
+
+  /// Ends all ports and threads. The datapath is unusable afterwards.
+  public func stop() {
+    secondTimer?.cancel()
+    change {
+      for case let state? in ports { removePort(PortID(index: state.index)) }
+    }
+    threads.stop()
+  }
+
+  /// Makes everything that `body` changes one change: poll threads go over to it once, when `body` has returned. Ports
+  /// and bridges removed by it are closed then, and not before.
+  public func change(_ body: () -> Void) {
+    changeDepth += 1
+    body()
+    changeDepth -= 1
+    if changeDepth == 0 && isChanged { publish() }
   }
 
   // MARK: Poll threads
 
-  /// Replaces the poll threads if `settings` differ. Forwarding pauses for as long as starting threads takes.
+  /// Replaces the poll threads if `settings` asks for others; forwarding pauses for as long as starting them takes.
   public func apply(_ settings: PollSettings) throws(SystemError) {
     guard settings != self.settings else { return }
-    let replacement = try PollThreads(settings)
-    threads.stop()
-    for state in ports.values { state.retireCounters() }
-    threads = replacement
-    self.settings = settings
-    for state in ports.values {
-      state.makeSlot(threadCount: threads.count)
-      assign(state)
+    let old = self.settings
+    if settings.cpus != old.cpus {
+      let replacement = try PollThreads(settings)
+      threads.stop()
+      threads = replacement
+      startHistories()
+      for case let state? in ports { state.changeThreads(to: threads.count) }
+    } else {
+      threads.setIdleTime(microseconds: settings.idleMicroseconds)
     }
+    self.settings = settings
+    secondsUnbalanced = 0
+    guard settings.cpus != old.cpus || settings.isolatesPinned != old.isolatesPinned else { return }
+    placeAll(anew: settings.cpus != old.cpus)
     publish()
-  }
-
-  public func pollThreadStatistics() -> [PollThreadStatistics] {
-    threads.statistics(queues: queuesPerThread())
-  }
-
-  /// Ends all ports and threads. The datapath is unusable afterwards.
-  public func stop() {
-    agingTimer?.cancel()
-    for id in ports.keys.sorted() { removePort(PortID(index: id)) }
-    threads.stop()
   }
 
   // MARK: Bridges
@@ -70,17 +100,18 @@ public final class Datapath {
   /// Applies altered settings; learned addresses are kept as far as they fit.
   public func configureBridge(_ id: BridgeID, _ settings: BridgeSettings) {
     guard let bridge = bridges[id.index], bridge.settings != settings else { return }
-    let old = bridge.configure(settings)
+    if let old = bridge.configure(settings) { whenUnused { old.free() } }
     publish()
-    old?.free()
   }
 
   /// Forgets a bridge, and the ports that are still on it.
   public func removeBridge(_ id: BridgeID) {
-    for (port, state) in ports where state.bridge == id.index { removePort(PortID(index: port)) }
-    guard let bridge = bridges.removeValue(forKey: id.index) else { return }
-    publish()
-    bridge.table.free()
+    change {
+      for case let state? in ports where state.bridge == id.index { removePort(PortID(index: state.index)) }
+      guard let bridge = bridges.removeValue(forKey: id.index) else { return }
+      whenUnused { bridge.table.free() }
+      publish()
+    }
   }
 
   /// Learned addresses by VLAN and address.
@@ -103,53 +134,100 @@ public final class Datapath {
   // MARK: Ports
 
   /// Starts `port` and connects it to `bridge`. On an error nothing has changed, and the port is closed.
-  public func addPort(_ port: any Port, to bridge: BridgeID, vlan: VLANConfiguration = VLANConfiguration())
-    throws(PortError) -> PortID
-  {
+  ///
+  /// - Parameter affinity: the processors whose poll threads are to poll its receive queues, by queue
+  ///   (`pmd-rxq-affinity`); a processor without a poll thread is ignored.
+  public func addPort(
+    _ port: any Port, to bridge: BridgeID, vlan: VLANConfiguration = VLANConfiguration(),
+    affinity: [Int: Int] = [:]
+  ) throws(PortError) -> PortID {
     guard bridges[bridge.index] != nil else { throw PortError("\(port.name): its bridge does not exist") }
     guard let index = freeIndex() else {
-      throw PortError("\(port.name): the switch has \(ports.count) ports, and cannot have more")
+      throw PortError("\(port.name): the switch has \(portCount) ports, and cannot have more")
     }
-    let state = PortState(port, index: index, bridge: bridge.index, vlan: vlan, threadCount: threads.count)
-    ports[index] = state
+    let state = PortState(
+      port, index: index, bridge: bridge.index, vlan: vlan, affinity: affinity, threadCount: threads.count)
+    insert(state)
     do {
       try port.start(environment(for: state))
     } catch {
       threads.unwatch(state)
-      ports[index] = nil
+      remove(state)
       port.close()
       state.free()
       throw error
     }
     state.isStarted = true
-    assign(state)
+    adoptQueues(of: state)
     publish()
     return PortID(index: index)
   }
 
   public func setVLAN(_ vlan: VLANConfiguration, of id: PortID) {
-    guard let state = ports[id.index], state.vlan != vlan else { return }
-    state.vlan = vlan
+    guard let state = state(id), state.vlan != vlan else { return }
+    whenUnused(state.configure(vlan))
+    whenUnused { [unowned self] in bridges[state.bridge]?.table.flush(port: id.index) }
     publish()
-    bridges[state.bridge]?.table.flush(port: id.index)
+  }
+
+  /// Has the receive queues polled by other threads (`pmd-rxq-affinity`; see `addPort`).
+  public func setAffinity(_ affinity: [Int: Int], of id: PortID) {
+    guard let state = state(id), state.affinity != affinity else { return }
+    state.affinity = affinity
+    placeAll(anew: false)
+    publish()
   }
 
   /// Disconnects and closes a port; its learned addresses go with it.
   public func removePort(_ id: PortID) {
-    guard let state = ports.removeValue(forKey: id.index) else { return }
+    guard let state = state(id) else { return }
     threads.unwatch(state)
+    for queue in state.queues { placement.remove(from: queue.thread, pinned: queue.isPinned) }
+    remove(state)
+    leaving.insert(id.index)
+    whenUnused { [unowned self] in
+      bridges[state.bridge]?.table.flush(port: id.index)
+      state.port.close()
+      state.free()
+      leaving.remove(id.index)
+    }
+    if state.queues.contains(where: \.isPinned) { placeAll(anew: false) }
     publish()
-    bridges[state.bridge]?.table.flush(port: id.index)
-    state.port.close()
-    state.free()
   }
 
-  public func port(_ id: PortID) -> (any Port)? { ports[id.index]?.port }
+  public func port(_ id: PortID) -> (any Port)? { state(id)?.port }
 
   /// Frames, bytes and drops since the port was added.
-  public func statistics(of id: PortID) -> PortStatistics { ports[id.index]?.statistics ?? PortStatistics() }
+  public func statistics(of id: PortID) -> PortStatistics { state(id)?.statistics ?? PortStatistics() }
 
-  // MARK: Within
+  // MARK: Ports by index
+
+  private func state(_ id: PortID) -> PortState? { Int(id.index) < ports.count ? ports[Int(id.index)] : nil }
+
+  private func insert(_ state: PortState) {
+    let index = Int(state.index)
+    while ports.count <= index { ports.append(nil) }
+    ports[index] = state
+    portCount += 1
+  }
+
+  private func remove(_ state: PortState) {
+    ports[Int(state.index)] = nil
+    portCount -= 1
+    while let last = ports.last, last == nil { ports.removeLast() }
+  }
+
+  /// The next unused index: one just freed is used again last.
+  private func freeIndex() -> UInt16? {
+    guard portCount + leaving.count < Int(UInt16.max) else { return nil }
+    while state(PortID(index: nextPort)) != nil || leaving.contains(nextPort) { advance() }
+    defer { advance() }
+    return nextPort
+  }
+
+  private func advance() { nextPort = nextPort == .max - 1 ? 0 : nextPort + 1 }
+
+  // MARK: What ports tell
 
   private func environment(for state: PortState) -> PortEnvironment {
     PortEnvironment(
@@ -163,66 +241,68 @@ public final class Datapath {
   }
 
   private func statusChanged(_ state: PortState) {
-    guard state.isStarted, ports[state.index] === state else { return }
-    let mtu = state.port.status.mtu
-    if mtu != state.mtu || state.port.receiveQueueCount != state.threads.count
+    let id = PortID(index: state.index)
+    guard state.isStarted, self.state(id) === state else { return }
+    if state.port.status.mtu != state.mtu || state.port.receiveQueueCount != state.queues.count
       || state.port.transmitQueueCount != state.transmitQueues
     {
-      assign(state)
-      publish()
+      adoptQueues(of: state)
+      // Even within `change`: the port relies on it.
+      publishNow()
     }
-    onStatusChange?(PortID(index: state.index))
+    onStatusChange?(id)
   }
 
-  /// Gives each receive queue of a port a poll thread: the one with the fewest.
-  private func assign(_ state: PortState) {
-    state.mtu = state.port.status.mtu
-    state.transmitQueues = state.port.transmitQueueCount
-    state.threads.removeAll()
-    for _ in 0..<state.port.receiveQueueCount {
-      let load = queuesPerThread()
-      state.threads.append(load.firstIndex(of: load.min()!)!)
-    }
-    for queue in state.descriptors.keys { watch(state, queue) }
-  }
-
-  private func watch(_ state: PortState, _ queue: Int) {
-    let entry = queue < state.threads.count ? state.descriptors[queue] : nil
+  func watch(_ state: PortState, _ queue: Int) {
+    let entry = queue < state.queues.count ? state.descriptors[queue] : nil
     threads.watch(
       port: state.index, queue: queue, descriptor: entry?.descriptor,
       edgeTriggered: entry?.edgeTriggered ?? false,
-      thread: queue < state.threads.count ? state.threads[queue] : 0)
+      thread: queue < state.queues.count ? state.queues[queue].thread : 0)
   }
 
-  private func queuesPerThread() -> [Int] {
-    var load = [Int](repeating: 0, count: threads.count)
-    for state in ports.values { for thread in state.threads { load[thread] += 1 } }
-    return load
+  // MARK: Views
+
+  /// Shows poll threads how things stand; within `change` at its end.
+  func publish() {
+    isChanged = true
+    if changeDepth == 0 { publishNow() }
   }
 
-  private func publish() {
-    let sources = ports.values.filter(\.isStarted).map(\.source)
-    let bridgeSources = bridges.map { index, bridge in bridge.source(index) }
+  private func publishNow() {
+    isChanged = false
+    if ports.contains(where: { $0?.isStarted == true && $0!.needsInterim }) {
+      threads.publish(makeView(isInterim: true))
+    }
+    threads.publish(makeView(isInterim: false))
+    for case let state? in ports where state.isStarted { state.noteShown() }
+    let actions = afterPublishing
+    afterPublishing = []
+    for action in actions { action() }
+  }
+
+  func whenUnused(_ action: @escaping () -> Void) { afterPublishing.append(action) }
+
+  private func makeView(isInterim: Bool) -> View {
     generation += 1
-    threads.publish(
-      View(ports: sources, bridges: bridgeSources, threadCount: threads.count, generation: generation))
+    return View(
+      ports: ports.map { $0?.isStarted == true ? $0 : nil },
+      bridges: bridges.map { index, bridge in bridge.source(index) }, threadCount: threads.count,
+      generation: generation, isInterim: isInterim)
   }
 
-  /// The next unused index: one just freed is used again last.
-  private func freeIndex() -> UInt16? {
-    guard ports.count < Int(UInt16.max) else { return nil }
-    while ports[nextPort] != nil { nextPort = nextPort == .max - 1 ? 0 : nextPort + 1 }
-    defer { nextPort = nextPort == .max - 1 ? 0 : nextPort + 1 }
-    return nextPort
-  }
+  // MARK: Every second
 
-  private func scheduleAging() {
-    agingTimer = loop.after(milliseconds: 1000) { [unowned self] in
-      let now = clock.second(at: cl_tsc())
+  private func scheduleSecond() {
+    secondTimer = loop.after(milliseconds: 1000) { [unowned self] in
+      let now = cl_tsc()
+      let second = clock.second(at: now)
       for bridge in bridges.values {
-        bridge.table.expire(olderThan: UInt32(bridge.settings.macAgingTime), now: now)
+        bridge.table.expire(olderThan: UInt32(bridge.settings.macAgingTime), now: second)
       }
-      scheduleAging()
+      sampleLoad(at: now)
+      balanceWhenDue()
+      scheduleSecond()
     }
   }
 }

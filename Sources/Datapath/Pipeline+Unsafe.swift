@@ -44,7 +44,7 @@ struct Pipeline: ~Copyable {
   // SAFETY: `view` is the one loaded at the beginning of this turn and stays until the next; the queue is this
   // thread's.
   @inline(__always)
-  mutating func forward(_ queue: UnsafeMutablePointer<ReceiveQueue>, _ view: borrowing View) -> Int {
+  mutating func forward(_ queue: UnsafePointer<ReceiveQueue>, _ view: borrowing View) -> Int {
     let source = queue.pointee
     batch.clear()
     let received = source.io.receive(queue: source.queue, into: &batch, source.counters)
@@ -276,12 +276,11 @@ struct Pipeline: ~Copyable {
     if list.count == 0 { return }
     let entry = view.ports[output]!
     let counters = entry.slot.pointee.counters[thread]
-    let queues = Int(entry.transmitQueues)
-    if queues == view.threadCount {
+    if !entry.locksTransmit {
       entry.io.transmit(queue: thread, outputs.items, list.indices, count: list.count, from: batch, counters)
       entry.io.flush(queue: thread, counters)
     } else {
-      let queue = thread % queues
+      let queue = thread % Int(entry.transmitQueues)
       let lock = entry.slot.pointee.transmitLock(queue)
       acquire(lock)
       entry.io.transmit(queue: queue, outputs.items, list.indices, count: list.count, from: batch, counters)
@@ -295,9 +294,12 @@ struct Pipeline: ~Copyable {
   private func acquire(_ lock: UnsafePointer<Atomic<Bool>>) {
     var attempts = 0
     while lock.pointee.exchange(true, ordering: .acquiring) {
-      attempts &+= 1
-      // The holder may have lost its processor; on a machine with fewer processors than threads, let it run.
-      if attempts & 1023 == 0 { sched_yield() } else { cl_pause() }
+      // Only looked at while it is taken, so that the holder keeps the cache line.
+      while lock.pointee.load(ordering: .relaxed) {
+        attempts &+= 1
+        // The holder may have lost its processor; on a machine with fewer processors than threads, let it run.
+        if attempts & 1023 == 0 { sched_yield() } else { cl_pause() }
+      }
     }
   }
 }

@@ -6,12 +6,16 @@
 //       for each of my receive queues: forward one burst
 //       if nothing moved for the idle time: sleep
 //
-// Virtqueues are looked at every turn; a look costs one cache line. Queues that are received by system calls are only
-// asked while they last had frames or epoll says they are readable; epoll itself is asked, without waiting, a few ten
-// thousand times a second.
+// Every queue gets at most one burst a turn, so a port at full rate leaves each other its turn, and none waits longer
+// than a burst of every other. Virtqueues are looked at every turn; a look costs one cache line. Queues that are
+// received by system calls are only asked while they last had frames or epoll says they are readable; epoll itself is
+// asked, without waiting, a few ten thousand times a second, whatever else there is to do. It names at most 64 at a
+// time, and those it did not name first the next time.
 //
 // To sleep, every queue is armed (a guest is asked to kick from now on), and looked at once more, so that a frame
 // that arrived in between is not slept over. Then the thread leaves the quiescence protocol and blocks.
+//
+// The time-stamp counter is read once for each burst that had frames, and once for a turn that ended without.
 
 import CLinux
 import Glibc
@@ -24,12 +28,13 @@ struct PollShared: ~Copyable {
   let thread: Int
   let epoll: FileDescriptor
   let wakeup: EventFD
-  let counters: PollCounters
+  let counters: WorkCounters
   let stopped: Atomic<Bool>
   /// The published view; the same word for all threads.
   let view: UnsafeMutablePointer<Atomic<UInt>>
   let participant: Quiescence.Participant
-  let idleCycles: UInt64
+  /// How long to look for work before sleeping, in cycles.
+  let idleCycles: Atomic<UInt64>
 
   /// The epoll event of `wakeup`; others carry port and queue.
   static var wakeupToken: UInt64 { .max }
@@ -53,14 +58,26 @@ struct PollShared: ~Copyable {
     self.participant = participant
     self.epoll = epoll
     self.wakeup = wakeup
-    counters = PollCounters()
+    counters = WorkCounters()
     stopped = Atomic(false)
-    idleCycles = UInt64(idleMicroseconds) * TSCClock.shared.cyclesPerMicrosecond
+    idleCycles = Atomic(Self.cycles(microseconds: idleMicroseconds))
   }
 
   deinit { counters.deallocate() }
 
-  static func token(port: UInt16, queue: Int) -> UInt64 { UInt64(port) << 16 | UInt64(queue) }
+  static func cycles(microseconds: Int) -> UInt64 {
+    UInt64(clamping: microseconds) &* TSCClock.shared.cyclesPerMicrosecond
+  }
+
+  static func token(port: UInt16, queue: Int) -> UInt64 {
+    UInt64(port) << 32 | UInt64(UInt32(truncatingIfNeeded: queue))
+  }
+}
+
+extension PollShared {
+  static func owner(ofToken token: UInt64) -> (port: UInt16, queue: Int) {
+    (UInt16(truncatingIfNeeded: token >> 32), Int(UInt32(truncatingIfNeeded: token)))
+  }
 }
 
 /// The loop itself, on its own thread.
@@ -69,8 +86,11 @@ struct PollLoop: ~Copyable {
   private var pipeline: Pipeline
   private var current: UnsafePointer<View>?
   private var generation: UInt64 = 0
-  private var queues = UnsafeMutableBufferPointer<ReceiveQueue>(start: nil, count: 0)
-  private var hasSystemCallQueues = false
+  private var queues = UnsafeBufferPointer<ReceiveQueue>(start: nil, count: 0)
+  /// Those of `queues` that are looked at every turn come first.
+  private var polledCount = 0
+  /// Which of the others are asked, as far as is known; a bit each.
+  private var ready = BitList()
   private var nextReadinessCheck: UInt64 = 0
   private var idleSince: UInt64 = 0
   private let readinessInterval: UInt64
@@ -98,17 +118,16 @@ struct PollLoop: ~Copyable {
       shared.pointee.participant.beginTurn()
       adoptView()
       if began >= secondEnds { beginSecond(at: began) }
-      let moved = turn()
-      let ended = cl_tsc()
+      let (moved, ended) = turn(began)
       account(moved, ended &- began)
       began = ended
-      if hasSystemCallQueues && ended >= nextReadinessCheck {
+      if polledCount < queues.count && ended >= nextReadinessCheck {
         nextReadinessCheck = ended &+ readinessInterval
         collectReadiness()
       }
       if moved > 0 {
         idleSince = ended
-      } else if ended &- idleSince >= shared.pointee.idleCycles {
+      } else if ended &- idleSince >= shared.pointee.idleCycles.load(ordering: .relaxed) {
         sleep()
         began = cl_tsc()
         idleSince = began
@@ -125,27 +144,53 @@ struct PollLoop: ~Copyable {
     secondEnds = clock.beginning(of: pipeline.now &+ 1)
   }
 
-  /// One burst from each queue; returns the frames moved.
-  // SAFETY: `current` and `queues` belong to the view adopted this turn.
+  /// One burst from each queue. Returns the frames moved, and when it was over.
+  // SAFETY: `current` and `queues` belong to the view adopted this turn, and `ready` has a bit for each queue.
   @inline(__always)
-  private mutating func turn() -> Int {
-    guard let view = current else { return 0 }
+  private mutating func turn(_ began: UInt64) -> (moved: Int, ended: UInt64) {
+    guard let view = current, let first = queues.baseAddress else { return (0, cl_tsc()) }
     var moved = 0
-    var queue = queues.baseAddress
-    for _ in 0..<queues.count {
-      let here = queue!
-      if !here.pointee.bySystemCall || here.pointee.ready {
-        let frames = pipeline.forward(here, view.pointee)
-        if frames == 0 { here.pointee.ready = false }
+    var last = began
+    var position = 0
+    while position < polledCount {
+      moved = moved &+ burst(first + position, view, &last)
+      position = position &+ 1
+    }
+    var word = 0
+    while word < ready.wordCount {
+      var bits = ready[word]
+      while bits != 0 {
+        let bit = bits.trailingZeroBitCount
+        bits &= bits &- 1
+        let frames = burst(first + (polledCount &+ word &* 64 &+ bit), view, &last)
+        if frames == 0 { ready[word] &= ~(1 << UInt64(truncatingIfNeeded: bit)) }
         moved = moved &+ frames
       }
-      queue = here + 1
+      word = word &+ 1
     }
-    return moved
+    // Looks that followed the last burst are part of the next turn.
+    return (moved, moved > 0 ? last : cl_tsc())
   }
 
-  /// Goes over to the newest view. Its queues all count as ready: nobody has asked them yet. Views are told apart by
-  /// generation, because a new one may lie where a freed one lay.
+  /// Forwards one burst; the time since `last` is what it cost, and now is the new `last`.
+  @inline(__always)
+  private mutating func burst(
+    _ queue: UnsafePointer<ReceiveQueue>, _ view: UnsafePointer<View>, _ last: inout UInt64
+  ) -> Int {
+    let frames = pipeline.forward(queue, view.pointee)
+    if frames == 0 { return 0 }
+    let now = cl_tsc()
+    let work = queue.pointee.work
+    work.add(.frames, UInt64(truncatingIfNeeded: frames))
+    work.add(.bursts, 1)
+    work.add(.busyCycles, now &- last)
+    shared.pointee.counters.add(.bursts, 1)
+    last = now
+    return frames
+  }
+
+  /// Goes over to the newest view. Views are told apart by generation, because a new one may lie where a freed one
+  /// lay.
   @inline(__always)
   private mutating func adoptView() {
     let published = UnsafePointer<View>(bitPattern: shared.pointee.view.pointee.load(ordering: .acquiring))
@@ -157,12 +202,18 @@ struct PollLoop: ~Copyable {
     current = view
     generation = view.pointee.generation
     pipeline.outputs.grow(toPortLimit: view.pointee.portLimit)
-    queues = view.pointee.queues[shared.pointee.thread]
-    hasSystemCallQueues = queues.contains { $0.bySystemCall }
+    let list = view.pointee.queues[shared.pointee.thread]
+    queues = UnsafeBufferPointer(list.all)
+    polledCount = list.polledCount
+    // Positions are others now: epoll says again who is readable.
+    ready.reset(count: queues.count - polledCount)
+    nextReadinessCheck = 0
+    // A queue that another thread armed before it slept need not kick any longer.
+    for queue in queues { queue.io.wake(queue: queue.queue) }
   }
 
   @inline(__always)
-  private func account(_ moved: Int, _ cycles: UInt64) {
+  private mutating func account(_ moved: Int, _ cycles: UInt64) {
     let counters = shared.pointee.counters
     if moved > 0 {
       counters.add(.busyTurns, 1)
@@ -177,11 +228,12 @@ struct PollLoop: ~Copyable {
   /// Blocks until a descriptor of this thread is ready, unless a queue turns out to have work.
   @inline(never)
   private mutating func sleep() {
+    guard ready.isEmpty else { return }
     var armed = 0
     var isEmpty = true
     while isEmpty && armed < queues.count {
       let queue = queues[armed]
-      isEmpty = queue.io.sleep(queue: queue.queue) && !(queue.bySystemCall && queue.ready)
+      isEmpty = queue.io.sleep(queue: queue.queue)
       armed += 1
     }
     if isEmpty {
@@ -206,7 +258,9 @@ struct PollLoop: ~Copyable {
     return max(0, Int(count))
   }
 
-  /// Marks the queues that `count` fetched events name. A kick needs no mark: virtqueues are looked at anyway.
+  /// Marks the queues that `count` fetched events name. A kick needs no mark: virtqueues are looked at anyway. An event
+  /// fetched under an earlier view may name a queue that is gone, or another's: at worst somebody is asked in vain.
+  // SAFETY: the kernel wrote `count` events; a position is in the current view's list.
   private mutating func note(_ count: Int) {
     for index in 0..<count {
       let token = events[index].data.u64
@@ -214,13 +268,12 @@ struct PollLoop: ~Copyable {
         shared.pointee.wakeup.drain()
         continue
       }
-      for position in 0..<queues.count
-      where queues[position].bySystemCall
-        && PollShared.token(port: queues[position].port, queue: queues[position].queue) == token
-      {
-        queues[position].ready = true
-        break
-      }
+      let (port, queue) = PollShared.owner(ofToken: token)
+      guard let current,
+        let position = current.pointee.position(port: port, queue: queue, thread: shared.pointee.thread),
+        position >= polledCount
+      else { continue }
+      ready.insert(position - polledCount)
     }
   }
 }

@@ -6,7 +6,8 @@ import Synchronization
 /// The poll threads: started and stopped together, sharing one published view.
 final class PollThreads {
   let count: Int
-  private let settings: PollSettings
+  /// The processor of each, or empty.
+  let cpus: [Int]
   private let quiescence: UnsafeMutablePointer<Quiescence>
   private let view: UnsafeMutablePointer<Atomic<UInt>>
   private var shared: [UnsafeMutablePointer<PollShared>] = []
@@ -15,15 +16,15 @@ final class PollThreads {
   private var current: UnsafeMutablePointer<View>?
   private var watched: [UInt64: Watched] = [:]
 
-  private struct Watched {
+  private struct Watched: Equatable {
     let thread: Int
     let descriptor: Int32
   }
 
   /// Starts one thread per processor of `settings`, or one that is not pinned.
   init(_ settings: PollSettings) throws(SystemError) {
-    self.settings = settings
-    count = min(max(settings.cpus.count, 1), Quiescence.threadLimit)
+    cpus = Array(settings.cpus.prefix(Quiescence.threadLimit))
+    count = max(cpus.count, 1)
     quiescence = .allocate(capacity: 1)
     quiescence.initialize(to: Quiescence())
     view = .allocate(capacity: 1)
@@ -47,7 +48,7 @@ final class PollThreads {
   // SAFETY: `PollShared` is freed only after the thread was joined; what it holds is made for two threads.
   private func start(_ thread: Int, _ state: UnsafeMutablePointer<PollShared>) throws(SystemError) {
     let address = UInt(bitPattern: state)
-    let cpu = settings.cpus.isEmpty ? nil : settings.cpus[thread]
+    let cpu = cpu(of: thread)
     let running = try Thread(name: "poll\(thread)", cpu: cpu) { runPollLoop(address) }
     var box: Thread? = consume running
     joins.append { box.take()?.join() }
@@ -66,6 +67,12 @@ final class PollThreads {
       old.deallocate()
     }
     current = pointer
+  }
+
+  func setIdleTime(microseconds: Int) {
+    for state in shared {
+      state.pointee.idleCycles.store(PollShared.cycles(microseconds: microseconds), ordering: .relaxed)
+    }
   }
 
   func synchronize() { quiescence.pointee.synchronize() }
@@ -92,16 +99,13 @@ final class PollThreads {
     }
   }
 
-  func statistics(queues: [Int]) -> [PollThreadStatistics] {
-    shared.enumerated().map { thread, state in
-      let counters = state.pointee.counters
-      return PollThreadStatistics(
-        thread: thread, cpu: settings.cpus.isEmpty ? nil : settings.cpus[thread],
-        receiveQueues: queues[thread],
-        busyTurns: counters[.busyTurns], busyCycles: counters[.busyCycles], idleTurns: counters[.idleTurns],
-        idleCycles: counters[.idleCycles], frames: counters[.frames], sleeps: counters[.sleeps])
-    }
-  }
+  /// The processor `thread` is pinned to.
+  func cpu(of thread: Int) -> Int? { cpus.isEmpty ? nil : cpus[thread] }
+
+  /// The thread pinned to `cpu`.
+  func thread(on cpu: Int) -> Int? { cpus.firstIndex(of: cpu) }
+
+  func counters(of thread: Int) -> WorkCounters { shared[thread].pointee.counters }
 
   /// Ends and joins all threads. Nothing may be published afterwards.
   func stop() {

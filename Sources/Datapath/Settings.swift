@@ -12,12 +12,29 @@ public struct BridgeSettings: Equatable, Sendable {
   public init() {}
 }
 
-/// How poll threads behave.
+/// How poll threads behave: Open_vSwitch.other_config, read.
 public struct PollSettings: Equatable, Sendable {
   /// One poll thread per processor, pinned to it (`pmd-cpu-mask`); empty means one thread that runs anywhere.
   public var cpus: [Int] = []
-  /// How long a poll thread looks for work before it sleeps, in microseconds.
+  /// How long a poll thread looks for work before it sleeps, in microseconds (`poll-idle-microseconds`).
   public var idleMicroseconds = 100
+  /// Whether a poll thread that has queues by affinity polls no others (`pmd-rxq-isolate`).
+  public var isolatesPinned = true
+  public var balancing = LoadBalancing()
+
+  public init() {}
+}
+
+/// When receive queues are moved between poll threads unasked.
+public struct LoadBalancing: Equatable, Sendable {
+  /// `pmd-auto-lb`.
+  public var isEnabled = false
+  /// Minutes between looks at the load (`pmd-auto-lb-rebal-interval`).
+  public var interval = 1
+  /// Percent of a thread's time from which on it is overloaded (`pmd-auto-lb-load-threshold`).
+  public var loadThreshold = 95
+  /// Percent by which the variance of loads has to fall for a move (`pmd-auto-lb-improvement-threshold`).
+  public var improvementThreshold = 25
 
   public init() {}
 }

@@ -55,25 +55,37 @@ final class PortState {
   let port: any Port
   let index: UInt16
   let bridge: Int
-  var vlan: VLANConfiguration
+  private(set) var vlan: VLANConfiguration
+  /// The processor each receive queue is asked to be polled on, by queue.
+  var affinity: [Int: Int]
   /// False while `Port.start` runs: the port is in no view yet.
   var isStarted = false
   /// The MTU the current view enforces.
   var mtu: Int?
-  /// The transmit queues the current view uses.
+  /// What the port said it has.
   var transmitQueues = 1
-  /// The poll thread of each receive queue.
-  var threads: [Int] = []
+  /// The port's receive queues.
+  var queues: [QueueState] = []
   /// What to sleep on, per queue.
   var descriptors: [Int: (descriptor: Int32, edgeTriggered: Bool)] = [:]
-  private var slot: UnsafeMutablePointer<PortSlot>
-  private var retired = PortStatistics()
 
-  init(_ port: any Port, index: UInt16, bridge: Int, vlan: VLANConfiguration, threadCount: Int) {
+  private var slot: UnsafeMutablePointer<PortSlot>
+  /// The VLANs of a trunk, as `PortVLAN` has them.
+  private var trunks: UnsafeMutablePointer<UInt64>?
+  private var retired = PortStatistics()
+  /// Of the newest view; nil when the port is in none.
+  private var shownTransmitQueues: Int?
+
+  init(
+    _ port: any Port, index: UInt16, bridge: Int, vlan: VLANConfiguration, affinity: [Int: Int],
+    threadCount: Int
+  ) {
     self.port = port
     self.index = index
     self.bridge = bridge
     self.vlan = vlan
+    self.affinity = affinity
+    trunks = Self.bitmap(vlan.trunks)
     slot = .allocate(capacity: 1)
     slot.initialize(to: PortSlot(index: index, threadCount: threadCount))
   }
@@ -85,28 +97,98 @@ final class PortState {
     return sum
   }
 
-  var source: View.PortSource {
-    View.PortSource(
-      index: index, io: port.io, slot: slot, bridge: bridge, mtu: mtu, vlan: vlan,
-      transmitQueues: transmitQueues, threads: threads)
+  // MARK: What views show
+
+  /// Whether threads working by the newest view and by one made now would disturb each other.
+  var needsInterim: Bool {
+    if let shownTransmitQueues, shownTransmitQueues != usedTransmitQueues,
+      max(shownTransmitQueues, usedTransmitQueues) == slot.pointee.threadCount
+    {
+      return true
+    }
+    return queues.contains { $0.shownThread != nil && $0.shownThread != $0.thread }
   }
 
-  /// Keeps what the threads that were stopped had counted.
-  func retireCounters() {
+  func entry(isInterim: Bool) -> PortEntry {
+    let threads = slot.pointee.threadCount
+    var used = usedTransmitQueues
+    var locks = used != threads
+    if isInterim, let shownTransmitQueues, shownTransmitQueues != used {
+      used = max(used, shownTransmitQueues)
+      locks = true
+    }
+    return PortEntry(
+      io: port.io, slot: slot, bridge: Int32(bridge), transmitQueues: Int32(used),
+      longestFrame: mtu.map { Int32(clamping: $0 + 14) } ?? .max, locksTransmit: locks,
+      vlan: PortVLAN(mode: vlan.mode, tag: UInt16(vlan.tag), trunks: trunks))
+  }
+
+  private var usedTransmitQueues: Int { min(max(transmitQueues, 1), slot.pointee.threadCount) }
+
+  /// A view with the port as it is was published.
+  func noteShown() {
+    shownTransmitQueues = usedTransmitQueues
+    for index in queues.indices { queues[index].shownThread = queues[index].thread }
+  }
+
+  // MARK: Changes
+
+  /// Returns what to do once no view shows the old setting.
+  func configure(_ vlan: VLANConfiguration) -> () -> Void {
+    let old = trunks
+    self.vlan = vlan
+    trunks = Self.bitmap(vlan.trunks)
+    return { old?.deallocate() }
+  }
+
+  /// After the poll threads were stopped: keeps what they had counted, and makes counters for new ones.
+  func changeThreads(to count: Int) {
     retired = statistics
-    free()
-  }
-
-  /// After `retireCounters`: counters for new threads.
-  func makeSlot(threadCount: Int) {
+    freeSlot()
     slot = .allocate(capacity: 1)
-    slot.initialize(to: PortSlot(index: index, threadCount: threadCount))
-    threads.removeAll()
+    slot.initialize(to: PortSlot(index: index, threadCount: count))
+    shownTransmitQueues = nil
+    for index in queues.indices { queues[index].shownThread = nil }
   }
 
-  // SAFETY: called once no view holds the pointer.
+  // SAFETY: called once no view holds the pointers.
   func free() {
+    freeSlot()
+    trunks?.deallocate()
+    for queue in queues { queue.work.deallocate() }
+  }
+
+  private func freeSlot() {
     slot.deinitialize(count: 1)
     slot.deallocate()
   }
+
+  private static func bitmap(_ vlans: Set<Int>) -> UnsafeMutablePointer<UInt64>? {
+    if vlans.isEmpty { return nil }
+    let words = UnsafeMutablePointer<UInt64>.allocate(capacity: 64)
+    words.initialize(repeating: 0, count: 64)
+    for vlan in vlans where (0..<4096).contains(vlan) { words[vlan >> 6] |= 1 << UInt64(vlan & 63) }
+    return words
+  }
+}
+
+/// What the control thread knows of a receive queue.
+struct QueueState {
+  /// The poll thread it belongs to, and whether by affinity.
+  var thread: Int
+  var isPinned: Bool
+  /// The thread that polls it by the newest view; nil when none does.
+  var shownThread: Int?
+  let work: WorkCounters
+  var history: WorkHistory
+
+  init(thread: Int, isPinned: Bool, at time: UInt64) {
+    self.thread = thread
+    self.isPinned = isPinned
+    work = WorkCounters()
+    history = WorkHistory(work, at: time)
+  }
+
+  /// An interim view has no queue that moves.
+  func isShown(isInterim: Bool) -> Bool { !isInterim || shownThread == nil || shownThread == thread }
 }

@@ -5,6 +5,11 @@
 // sleeping threads, synchronises, and frees the old one. A poll thread loads the pointer once a turn. So a change
 // costs the packet path nothing, and a port that a change does not concern never notices: its rings and counters
 // live in its PortSlot and PortIO, which old and new views both point to.
+//
+// Threads go over to a new view one by one, so for a moment some work by the old and some by the new. Where that is
+// not enough to keep them apart, an interim view comes first: a receive queue that moves to another thread is in
+// nobody's list, and a port whose transmit queues had, or will have, a thread each is locked by everyone. Frames wait in
+// their ring meanwhile; none is lost, and none overtakes another.
 
 import Packet
 import Ports
@@ -48,10 +53,12 @@ struct PortEntry {
   let io: PortIO
   let slot: UnsafeMutablePointer<PortSlot>
   let bridge: Int32
-  /// As many as are used: at most one per poll thread, which then needs no lock.
+  /// As many as are used: at most one per poll thread.
   let transmitQueues: Int32
   /// The longest frame to send, without tag; Int32.max where the port sets no limit.
   let longestFrame: Int32
+  /// False when each poll thread has a transmit queue of its own.
+  let locksTransmit: Bool
   let vlan: PortVLAN
 }
 
@@ -114,18 +121,23 @@ struct BridgeEntry {
   let forwardsReserved: Bool
 }
 
-/// One receive queue of one port, as its poll thread works it. Only that thread writes `ready`.
+/// One receive queue of one port, as its poll thread works it.
 struct ReceiveQueue {
   let io: PortIO
   let port: UInt16
   let queue: Int
   let counters: PortCounters
-  let bySystemCall: Bool
-  /// For queues received by system calls: epoll said so, or it has not been asked yet.
-  var ready = true
+  let work: WorkCounters
 }
 
-/// Everything a poll thread reads, immutable but for `ReceiveQueue.ready`.
+/// A poll thread's receive queues: first those that are looked at every turn, then those received by system calls.
+struct QueueList {
+  let all: UnsafeMutableBufferPointer<ReceiveQueue>
+  /// How many come first.
+  let polledCount: Int
+}
+
+/// Everything a poll thread reads; immutable.
 struct View: ~Copyable {
   /// Counts views, from 1.
   let generation: UInt64
@@ -134,23 +146,13 @@ struct View: ~Copyable {
   let portLimit: Int
   let bridges: UnsafeMutablePointer<BridgeEntry?>
   let bridgeLimit: Int
-  /// Per thread: its queues, those of one port side by side.
-  let queues: UnsafeMutablePointer<UnsafeMutableBufferPointer<ReceiveQueue>>
+  /// Per thread.
+  let queues: UnsafeMutablePointer<QueueList>
   let threadCount: Int
-  private let bitmaps: [UnsafeMutablePointer<UInt64>]
-
-  /// What the control thread knows of a port, to make an entry of.
-  struct PortSource {
-    let index: UInt16
-    let io: PortIO
-    let slot: UnsafeMutablePointer<PortSlot>
-    let bridge: Int
-    let mtu: Int?
-    let vlan: VLANConfiguration
-    let transmitQueues: Int
-    /// The poll thread of each receive queue.
-    let threads: [Int]
-  }
+  /// Per port index: where its first receive queue is in `places`; one more than there are ports.
+  private let firstPlace: UnsafeMutablePointer<Int32>
+  /// Per receive queue of every port: its position in its thread's list, negative while nobody polls it.
+  private let places: UnsafeMutablePointer<Int32>
 
   struct BridgeSource {
     let index: Int
@@ -158,72 +160,115 @@ struct View: ~Copyable {
     let forwardsReserved: Bool
   }
 
+  /// - Parameters:
+  ///   - states: by port index, nil where there is none to show.
+  ///   - isInterim: whether to keep apart the threads that still work by the view before (see above).
+  // SAFETY: every index below comes from the counts the memory was allocated by.
   init(
-    ports sources: [PortSource], bridges bridgeSources: [BridgeSource], threadCount: Int, generation: UInt64
+    ports states: [PortState?], bridges bridgeSources: [BridgeSource], threadCount: Int, generation: UInt64,
+    isInterim: Bool
   ) {
     self.generation = generation
     self.threadCount = threadCount
-    portLimit = (sources.map { Int($0.index) }.max() ?? -1) + 1
+    portLimit = states.count
     bridgeLimit = (bridgeSources.map(\.index).max() ?? -1) + 1
     ports = .allocate(capacity: max(portLimit, 1))
-    ports.initialize(repeating: nil, count: max(portLimit, 1))
     bridges = .allocate(capacity: max(bridgeLimit, 1))
     bridges.initialize(repeating: nil, count: max(bridgeLimit, 1))
     queues = .allocate(capacity: threadCount)
+    firstPlace = .allocate(capacity: portLimit + 1)
 
-    var bitmaps: [UnsafeMutablePointer<UInt64>] = []
-    var members = [[UInt16]](repeating: [], count: bridgeLimit)
-    var assigned = [[ReceiveQueue]](repeating: [], count: threadCount)
-    for source in sources.sorted(by: { $0.index < $1.index }) {
-      var bitmap: UnsafeMutablePointer<UInt64>?
-      if !source.vlan.trunks.isEmpty {
-        bitmap = Self.makeBitmap(source.vlan.trunks)
-        bitmaps.append(bitmap!)
-      }
-      let vlan = PortVLAN(mode: source.vlan.mode, tag: UInt16(source.vlan.tag), trunks: bitmap)
-      let longest = source.mtu.map { Int32(clamping: $0 + 14) } ?? .max
-      ports[Int(source.index)] = PortEntry(
-        io: source.io, slot: source.slot, bridge: Int32(source.bridge),
-        transmitQueues: Int32(min(max(source.transmitQueues, 1), threadCount)), longestFrame: longest,
-        vlan: vlan)
-      members[source.bridge].append(source.index)
-      for (queue, thread) in source.threads.enumerated() {
-        assigned[thread].append(
-          ReceiveQueue(
-            io: source.io, port: source.index, queue: queue, counters: source.slot.pointee.counters[thread],
-            bySystemCall: source.io.receivesBySystemCall))
-      }
-    }
+    let census = Census(states, bridgeLimit: bridgeLimit, threadCount: threadCount, isInterim: isInterim)
+    places = .allocate(capacity: max(census.places, 1))
     for source in bridgeSources {
-      let list = members[source.index]
-      let pointer = UnsafeMutablePointer<UInt16>.allocate(capacity: max(list.count, 1))
-      for (position, port) in list.enumerated() { pointer[position] = port }
       bridges[source.index] = BridgeEntry(
-        macTable: source.macTable, ports: pointer, portCount: list.count,
-        forwardsReserved: source.forwardsReserved)
+        macTable: source.macTable, ports: .allocate(capacity: max(census.members[source.index], 1)),
+        portCount: census.members[source.index], forwardsReserved: source.forwardsReserved)
     }
     for thread in 0..<threadCount {
-      let buffer = UnsafeMutableBufferPointer<ReceiveQueue>.allocate(capacity: assigned[thread].count)
-      _ = buffer.initialize(from: assigned[thread])
-      (queues + thread).initialize(to: buffer)
+      let total = census.polled[thread] + census.bySystemCall[thread]
+      (queues + thread).initialize(
+        to: QueueList(all: .allocate(capacity: total), polledCount: census.polled[thread]))
     }
-    self.bitmaps = bitmaps
+    fill(states, isInterim: isInterim)
+  }
+
+  /// How much room a view needs.
+  private struct Census {
+    var members: [Int]
+    var polled: [Int]
+    var bySystemCall: [Int]
+    var places = 0
+
+    init(_ states: [PortState?], bridgeLimit: Int, threadCount: Int, isInterim: Bool) {
+      members = [Int](repeating: 0, count: bridgeLimit)
+      polled = [Int](repeating: 0, count: threadCount)
+      bySystemCall = polled
+      for case let state? in states {
+        members[state.bridge] += 1
+        places += state.queues.count
+        let bySystemCall = state.port.io.receivesBySystemCall
+        for queue in state.queues where queue.isShown(isInterim: isInterim) {
+          if bySystemCall { self.bySystemCall[queue.thread] += 1 } else { polled[queue.thread] += 1 }
+        }
+      }
+    }
+  }
+
+  private func fill(_ states: [PortState?], isInterim: Bool) {
+    var members = [Int](repeating: 0, count: bridgeLimit)
+    var nextPolled = [Int](repeating: 0, count: threadCount)
+    var nextBySystemCall = (0..<threadCount).map { queues[$0].polledCount }
+    var place = 0
+    for (index, state) in states.enumerated() {
+      firstPlace[index] = Int32(place)
+      guard let state else {
+        (ports + index).initialize(to: nil)
+        continue
+      }
+      let entry = state.entry(isInterim: isInterim)
+      (ports + index).initialize(to: entry)
+      bridges[state.bridge]!.ports[members[state.bridge]] = state.index
+      members[state.bridge] += 1
+      let bySystemCall = entry.io.receivesBySystemCall
+      for (number, queue) in state.queues.enumerated() {
+        places[place] = -1
+        if queue.isShown(isInterim: isInterim) {
+          let position = bySystemCall ? nextBySystemCall[queue.thread] : nextPolled[queue.thread]
+          if bySystemCall { nextBySystemCall[queue.thread] += 1 } else { nextPolled[queue.thread] += 1 }
+          places[place] = Int32(position)
+          (queues[queue.thread].all.baseAddress! + position).initialize(
+            to: ReceiveQueue(
+              io: entry.io, port: state.index, queue: number,
+              counters: entry.slot.pointee.counters[queue.thread], work: queue.work))
+        }
+        place += 1
+      }
+    }
+    firstPlace[portLimit] = Int32(place)
+  }
+
+  /// Where receive queue `queue` of `port` is in the list of `thread`; nil if it is not.
+  // SAFETY: `firstPlace` bounds a port's places, and a position is checked against the thread's own list.
+  func position(port: UInt16, queue: Int, thread: Int) -> Int? {
+    guard Int(port) < portLimit else { return nil }
+    let place = Int(firstPlace[Int(port)]) + queue
+    guard queue >= 0, place < Int(firstPlace[Int(port) + 1]) else { return nil }
+    let position = Int(places[place])
+    let list = queues[thread].all
+    guard position >= 0, position < list.count, list[position].port == port, list[position].queue == queue
+    else { return nil }
+    return position
   }
 
   // SAFETY: freed by the control thread only, after every poll thread has passed a quiescent point.
   deinit {
     for index in 0..<bridgeLimit { bridges[index]?.ports.deallocate() }
-    for thread in 0..<threadCount { queues[thread].deallocate() }
-    for bitmap in bitmaps { bitmap.deallocate() }
+    for thread in 0..<threadCount { queues[thread].all.deallocate() }
     ports.deallocate()
     bridges.deallocate()
     queues.deallocate()
-  }
-
-  private static func makeBitmap(_ vlans: Set<Int>) -> UnsafeMutablePointer<UInt64> {
-    let words = UnsafeMutablePointer<UInt64>.allocate(capacity: 64)
-    words.initialize(repeating: 0, count: 64)
-    for vlan in vlans where (0..<4096).contains(vlan) { words[vlan >> 6] |= 1 << UInt64(vlan & 63) }
-    return words
+    firstPlace.deallocate()
+    places.deallocate()
   }
 }

@@ -14,6 +14,7 @@ final class FakeDatapath: DatapathControl {
     var port: FakePort
     var bridge: BridgeID
     var vlan: VLANConfiguration
+    var affinity: [Int: Int]
   }
 
   private(set) var bridges: [BridgeID: Bridge] = [:]
@@ -29,6 +30,14 @@ final class FakeDatapath: DatapathControl {
 
   /// The log of thousands of made-up ports would bury the tests' own output.
   init() { Log.setLevel(.off) }
+
+  /// How often something was made one change.
+  private(set) var changes = 0
+
+  func change(_ body: () -> Void) {
+    changes += 1
+    body()
+  }
 
   func apply(_ settings: PollSettings) throws(SystemError) { poll = settings }
 
@@ -53,7 +62,9 @@ final class FakeDatapath: DatapathControl {
     if bridges.removeValue(forKey: id) == nil { violations.append("removed an unknown bridge") }
   }
 
-  func addPort(_ port: any Port, to bridge: BridgeID, vlan: VLANConfiguration) throws(PortError) -> PortID {
+  func addPort(_ port: any Port, to bridge: BridgeID, vlan: VLANConfiguration, affinity: [Int: Int])
+    throws(PortError) -> PortID
+  {
     guard let port = port as? FakePort else { throw PortError("not a fake port") }
     if bridges[bridge] == nil { violations.append("added \(port.name) to an unknown bridge") }
     if ports.values.contains(where: { $0.port.name == port.name }) {
@@ -66,7 +77,7 @@ final class FakeDatapath: DatapathControl {
     commands.append("addPort \(port.name)")
     nextPort += 1
     let id = PortID(index: nextPort)
-    ports[id] = Attached(port: port, bridge: bridge, vlan: vlan)
+    ports[id] = Attached(port: port, bridge: bridge, vlan: vlan, affinity: affinity)
     return id
   }
 
@@ -74,6 +85,12 @@ final class FakeDatapath: DatapathControl {
     commands.append("setVLAN \(ports[port]?.port.name ?? "?")")
     if ports[port] == nil { violations.append("set the VLAN of an unknown port") }
     ports[port]?.vlan = vlan
+  }
+
+  func setAffinity(_ affinity: [Int: Int], of port: PortID) {
+    commands.append("setAffinity \(ports[port]?.port.name ?? "?")")
+    if ports[port] == nil { violations.append("set the affinity of an unknown port") }
+    ports[port]?.affinity = affinity
   }
 
   func removePort(_ id: PortID) {
@@ -95,6 +112,7 @@ final class FakeDatapath: DatapathControl {
     struct Port: Equatable {
       var bridge: String
       var vlan: VLANConfiguration
+      var affinity: [Int: Int]
       var configuration: PortConfiguration
     }
     var bridges: [String: BridgeSettings] = [:]
@@ -109,7 +127,7 @@ final class FakeDatapath: DatapathControl {
     for attached in ports.values {
       picture.ports[attached.port.name] = Picture.Port(
         bridge: bridges[attached.bridge]?.name ?? "?", vlan: attached.vlan,
-        configuration: attached.port.configuration)
+        affinity: attached.affinity, configuration: attached.port.configuration)
     }
     return picture
   }
