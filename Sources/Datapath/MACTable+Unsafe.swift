@@ -298,8 +298,11 @@ struct MACTable: ~Copyable {
 
   @inline(__always)
   private func home(_ key: UInt64) -> Int {
+    // One multiplication alone keeps arithmetic progressions, and under one secret in a hundred they pile up. The
+    // second, by the golden ratio, breaks them: probe runs are then as short as random numbers make them.
     let product = (key ^ secret.mask).multipliedFullWidth(by: secret.factor)
-    return Int(truncatingIfNeeded: product.high ^ product.low) & mask
+    let mixed = (product.high ^ product.low) &* 0x9E37_79B9_7F4A_7C15
+    return Int(truncatingIfNeeded: mixed &>> 32) & mask
   }
 
   /// How many slots a search for `key` looks at, the last one included.

@@ -109,19 +109,20 @@ import Testing
     arguments: [
       "counting": { $0 }, "vendor bytes": { $0 << 24 }, "strides": { $0 * 0x1_0001 },
       "mirrored": { bits in
-        (0..<16).reduce(0) { $0 | (bits >> UInt64($1) & 1) << UInt64(47 - $1) }
+        (0..<11).reduce(0) { $0 | (bits >> UInt64($1) & 1) << UInt64(47 - $1) }
       },
     ] as [String: @Sendable (UInt64) -> UInt64])
   func `Row 25: addresses with a pattern are found in few probes`(
     name: String, pattern: @Sendable (UInt64) -> UInt64
   ) {
-    for _ in 0..<4 {
-      let table = MACTable(capacity: 16_384)
-      let keys = (0..<16_384).map { Self.key(pattern($0) & 0xFFFF_FFFF_FFFF) }
+    // Not even one secret in a hundred may be a weak one.
+    for _ in 0..<100 {
+      let table = MACTable(capacity: 2048)
+      let keys = (0..<2048).map { Self.key(pattern($0) & 0xFFFF_FFFF_FFFF) }
       for key in keys { table.learn(key, port: 1, now: 1) }
       let probes = Self.probes(keys, in: table)
-      #expect(probes.max()! <= 256)
-      #expect(Double(probes.reduce(0, +)) / Double(keys.count) < 4)
+      #expect(probes.max()! <= 128)
+      #expect(Double(probes.reduce(0, +)) / Double(keys.count) < 2.5)
     }
   }
 
