@@ -59,8 +59,9 @@ let package = Package(
     module("VirtioTesting", ["Linux", "Packet", "Virtio", "VhostUser", "CLinux"]),
     module("OVSDBTesting", ["Linux", "JSONRPC"]),
     module("Seeded", []),
+    module("PacketTesting", ["Seeded", "Packet"]),
     tests("LinuxTests", ["Linux"]),
-    tests("PacketTests", ["Seeded", "Packet"]),
+    tests("PacketTests", ["Seeded", "Packet", "PacketTesting"]),
     tests("VirtioTests", ["Seeded", "Virtio", "VirtioTesting", "Linux", "Packet", "CLinux"]),
     tests("VhostUserTests", ["VhostUser", "Virtio", "VirtioTesting", "Linux", "CLinux"]),
     tests(
@@ -74,7 +75,12 @@ let package = Package(
     tests(
       "ConfigurationTests",
       ["Seeded", "Configuration", "OVSDB", "JSONRPC", "Linux", "Datapath", "Ports", "Packet"]),
-    tests("SystemTests", ["Linux", "JSONRPC", "VirtioTesting"]),
+    tests(
+      "SystemTests",
+      [
+        "Seeded", "Linux", "JSONRPC", "VirtioTesting", "PacketTesting", "Packet", "Virtio", "VhostUser",
+        "CLinux",
+      ]),
     .target(
       name: "FuzzTargets",
       dependencies: [

@@ -175,16 +175,27 @@ struct Pipeline: ~Copyable {
     _ view: borrowing View
   ) {
     let offload = outputs.items[index].offload
-    if !offload.isNone && !entry.io.accepts.allow(offload) {
+    if !offload.isNone && !entry.io.accepts.take(offload, length: outputs.items[index].length) {
       return finish(index, frame, for: output, entry, sourceCounters, view)
     }
     var item = index
     if frame.vlan != 0 && entry.vlan.tags(frame.vlan) != frame.isTagged { item = retag(index, frame, view) }
-    if offload.isGSO || outputs.items[item].length <= Int(entry.longestFrame) &+ 4 {
+    if outputs.items[item].length <= Int(entry.longestFrame) || fits(item, entry, sourceCounters) {
       list(item, for: output, view)
-    } else {
-      entry.slot.pointee.counters[thread].drop(.exceedsMTU)
     }
+  }
+
+  /// Whether item `item`, which is longer than the longest untagged frame, is within the MTU all the same: because of
+  /// its tags, or as segments. If not, it is counted.
+  @inline(never)
+  private func fits(_ item: Int, _ entry: PortEntry, _ sourceCounters: PortCounters) -> Bool {
+    guard let length = SoftwareOffload.networkLength(outputs.items[item], in: batch) else {
+      sourceCounters.drop(.badOffload)
+      return false
+    }
+    if length &+ EthernetHeader.length <= Int(entry.longestFrame) { return true }
+    entry.slot.pointee.counters[thread].drop(.exceedsMTU)
+    return false
   }
 
   @inline(__always)
@@ -233,6 +244,7 @@ struct Pipeline: ~Copyable {
     var count = 0
     let items = outputs.items
     let whole = items[item]
+    guard whole.length <= Int(entry.longestFrame) || fits(item, entry, sourceCounters) else { return }
     let outcome = SoftwareOffload.resolve(whole, in: batch, toward: entry.io.accepts, headers: &headers) {
       segment in
       items[first &+ count] = segment

@@ -114,4 +114,14 @@ public struct OffloadCapabilities: OptionSet, Sendable {
     default: return false
     }
   }
+
+  /// Linux, as a host or a guest, takes no more datagrams in one frame (UDP_MAX_SEGMENTS).
+  @inlinable public static var maximumDatagrams: Int { 128 }
+
+  /// Whether a receiver with these capabilities can take a frame of `length` bytes with `offload` as it is.
+  @inlinable
+  public func take(_ offload: Offload, length: Int) -> Bool {
+    allow(offload)
+      && (offload.gsoType != Offload.GSO.udp || length <= Int(offload.gsoSize) &* Self.maximumDatagrams)
+  }
 }

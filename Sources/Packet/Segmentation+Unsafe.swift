@@ -37,7 +37,7 @@ public enum SoftwareOffload {
     _ outgoing: Outgoing, in batch: borrowing Batch, toward receiver: OffloadCapabilities,
     headers: inout HeaderArena, emit: (Outgoing) -> Void
   ) -> Outcome {
-    guard !receiver.allow(outgoing.offload) else {
+    guard !receiver.take(outgoing.offload, length: outgoing.length) else {
       emit(outgoing)
       return .resolved
     }
@@ -46,6 +46,26 @@ public enum SoftwareOffload {
       return segment(outgoing, in: batch, toward: receiver, headers: &headers, emit: emit)
     }
     return complete(outgoing, in: batch, headers: &headers, emit: emit)
+  }
+
+  /// Bytes of what `outgoing` carries behind its Ethernet header and tags: what an MTU limits. Of a GSO frame, those of
+  /// its longest segment, whoever cuts it; nil when its headers cannot be followed.
+  // SAFETY: HeaderLayout reads no more than the bytes it is told of; the copy takes at most `slotLength`.
+  public static func networkLength(_ outgoing: Outgoing, in batch: borrowing Batch) -> Int? {
+    guard let layout = HeaderLayout(outgoing.header, count: Int(outgoing.headerLength)) else { return nil }
+    guard outgoing.offload.isGSO else { return outgoing.length &- layout.networkOffset }
+    let size = Int(outgoing.offload.gsoSize)
+    if let payload = layout.payloadOffset {
+      return min(outgoing.length, payload &+ size) &- layout.networkOffset
+    }
+    // Headers longer than the private part: IPv6 behind tags, TCP options.
+    let known = min(outgoing.length, HeaderArena.slotLength)
+    return withUnsafeTemporaryAllocation(byteCount: HeaderArena.slotLength, alignment: 8) { copy -> Int? in
+      copyHeader(outgoing, in: batch, count: known, to: copy.baseAddress!)
+      guard let layout = HeaderLayout(copy.baseAddress!, count: known), let payload = layout.payloadOffset
+      else { return nil }
+      return min(outgoing.length, payload &+ size) &- layout.networkOffset
+    }
   }
 
   // MARK: Checksum

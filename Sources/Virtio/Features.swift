@@ -33,11 +33,17 @@ public struct VirtioFeatures: OptionSet, Sendable, Hashable {
   public static let protocolFeatures = VirtioFeatures(bit: 30)
   /// VIRTIO_F_VERSION_1: not a legacy device.
   public static let version1 = VirtioFeatures(bit: 32)
+  /// VIRTIO_NET_F_GUEST_USO4, …: the driver takes several UDP datagrams as one frame.
+  public static let guestUSO4 = VirtioFeatures(bit: 54)
+  public static let guestUSO6 = VirtioFeatures(bit: 55)
+  /// VIRTIO_NET_F_HOST_USO: the device takes them.
+  public static let hostUSO = VirtioFeatures(bit: 56)
 
   /// Everything implemented here for a network device behind vhost-user.
   public static let implemented: VirtioFeatures = [
     .checksum, .guestChecksum, .mtu, .guestTSO4, .guestTSO6, .guestECN, .hostTSO4, .hostTSO6, .hostECN,
     .mergeableReceiveBuffers, .anyLayout, .indirectDescriptors, .eventIndex, .protocolFeatures, .version1,
+    .guestUSO4, .guestUSO6, .hostUSO,
   ]
 
   /// What the driver takes unfinished.
@@ -47,6 +53,7 @@ public struct VirtioFeatures: OptionSet, Sendable, Hashable {
     if contains(.guestTSO4) { capabilities.insert(.tcp4) }
     if contains(.guestTSO6) { capabilities.insert(.tcp6) }
     if contains(.guestECN) { capabilities.insert(.ecn) }
+    if contains([.guestUSO4, .guestUSO6]) { capabilities.insert(.udp) }
     return capabilities
   }
 
@@ -57,6 +64,7 @@ public struct VirtioFeatures: OptionSet, Sendable, Hashable {
     if contains(.hostTSO4) { capabilities.insert(.tcp4) }
     if contains(.hostTSO6) { capabilities.insert(.tcp6) }
     if contains(.hostECN) { capabilities.insert(.ecn) }
+    if contains(.hostUSO) { capabilities.insert(.udp) }
     return capabilities
   }
 }

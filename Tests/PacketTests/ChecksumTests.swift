@@ -1,5 +1,6 @@
 import Seeded
 import Packet
+import PacketTesting
 import Testing
 
 @Suite struct ChecksumTests {

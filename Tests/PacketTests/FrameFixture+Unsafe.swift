@@ -76,6 +76,26 @@ enum FrameFixture {
     return bytes
   }
 
+  /// What of `bytes`, in one piece, an MTU limits.
+  // SAFETY: the piece is a copy of `bytes`; the snapshot is no longer than it.
+  static func networkLength(_ bytes: [UInt8], _ offload: Offload, snapshotLength: Int) -> Int? {
+    var batch = Batch()
+    let piece = UnsafeMutableRawPointer.allocate(byteCount: bytes.count, alignment: 1)
+    defer { piece.deallocate() }
+    piece.copyMemory(from: bytes, byteCount: bytes.count)
+    batch.segments[0] = iovec(iov_base: piece, iov_len: bytes.count)
+    let length = UInt32(min(snapshotLength, bytes.count))
+    batch.snapshot(0).copyMemory(from: bytes, byteCount: Int(length))
+    batch.frames[0] = Frame(
+      header: batch.snapshot(0), headerLength: length, length: UInt32(bytes.count), firstSegment: 0,
+      segmentCount: 1, offload: offload, token: 0)
+    batch.count = 1
+    let outgoing = Outgoing(
+      header: batch.snapshot(0), headerLength: length, frame: 0, sourceOffset: length,
+      sourceLength: UInt32(bytes.count) - length, offload: offload)
+    return SoftwareOffload.networkLength(outgoing, in: batch)
+  }
+
   /// The layout of exactly `bytes`, in memory that ends where they end.
   static func layout(_ bytes: [UInt8]) -> HeaderLayout? {
     let memory = UnsafeMutableRawPointer.allocate(byteCount: max(1, bytes.count), alignment: 1)

@@ -1,12 +1,13 @@
 import Seeded
 import Packet
+import PacketTesting
 import Testing
 
 @Suite struct HeaderLayoutTests {
   @Test func findsTheHeadersOfWholeFrames() throws {
     var g = SeededRandom(seed: 3)
     for _ in 0..<1000 {
-      let packet = Packet.random(&g, payload: .random(in: 0...20, using: &g))
+      let packet = ReferencePacket.random(&g, payload: .random(in: 0...20, using: &g))
       let layout = try #require(FrameFixture.layout(packet.bytes))
       #expect(layout.tagCount == packet.tags.count)
       #expect(layout.networkOffset == packet.networkOffset)
@@ -21,7 +22,7 @@ import Testing
   @Test func whatIsCutOffIsNotThere() {
     var g = SeededRandom(seed: 4)
     for _ in 0..<100 {
-      let packet = Packet.random(&g, payload: 0)
+      let packet = ReferencePacket.random(&g, payload: 0)
       for count in 0..<packet.bytes.count {
         let layout = FrameFixture.layout(Array(packet.bytes.prefix(count)))
         #expect((layout == nil) == (count < 14))
@@ -50,7 +51,7 @@ import Testing
 
   @Test func laterFragmentsHaveNoTransportHeader() throws {
     var g = SeededRandom(seed: 6)
-    var packet = Packet.random(&g, payload: 40)
+    var packet = ReferencePacket.random(&g, payload: 40)
     packet.isIPv6 = false
     packet.tags = []
     packet.source = [10, 0, 0, 1]

@@ -1,5 +1,6 @@
 import Seeded
 import Packet
+import PacketTesting
 import Testing
 
 /// A request that a frame of TCP contradicts.
@@ -28,7 +29,7 @@ enum OffloadLie: CaseIterable {
 }
 
 @Suite struct SegmentationTests {
-  private func offload(_ packet: Packet, size: Int) -> Offload {
+  private func offload(_ packet: ReferencePacket, size: Int) -> Offload {
     Offload(
       flags: Offload.Flag.needsChecksum, gsoType: packet.gsoType, headerLength: UInt16(packet.payloadOffset),
       gsoSize: UInt16(size), checksumStart: UInt16(packet.transportOffset),
@@ -47,7 +48,7 @@ enum OffloadLie: CaseIterable {
   }
 
   /// Segments put together again are the packet; each is one a receiver accepts.
-  private func check(_ packet: Packet, _ frames: [[UInt8]], size: Int, checkTransport: Bool = true) {
+  private func check(_ packet: ReferencePacket, _ frames: [[UInt8]], size: Int, checkTransport: Bool = true) {
     var payload: [UInt8] = []
     for (index, frame) in frames.enumerated() {
       #expect(packet.isValid(frame, checkTransport: checkTransport))
@@ -75,7 +76,7 @@ enum OffloadLie: CaseIterable {
   @Test func segmentsReassembleToTheFrame() {
     var g = SeededRandom(seed: 10)
     for _ in 0..<1000 {
-      let packet = Packet.random(&g, payload: .random(in: 0...4000, using: &g))
+      let packet = ReferencePacket.random(&g, payload: .random(in: 0...4000, using: &g))
       let size = Int.random(in: 4...1500, using: &g)
       let result = FrameFixture.resolve(
         packet.bytes, offload(packet, size: size), toward: [], cuts: cuts(&g),
@@ -90,7 +91,7 @@ enum OffloadLie: CaseIterable {
   @Test func receiversThatChecksumAreLeftTheChecksum() {
     var g = SeededRandom(seed: 11)
     for _ in 0..<300 {
-      let packet = Packet.random(&g, payload: .random(in: 1...4000, using: &g))
+      let packet = ReferencePacket.random(&g, payload: .random(in: 1...4000, using: &g))
       let result = FrameFixture.resolve(
         packet.bytes, offload(packet, size: 500), toward: .checksum, cuts: cuts(&g))
       check(packet, result.frames.map(\.bytes), size: 500, checkTransport: false)
@@ -107,7 +108,7 @@ enum OffloadLie: CaseIterable {
   @Test func partialChecksumsAreCompleted() {
     var g = SeededRandom(seed: 12)
     for _ in 0..<500 {
-      let packet = Packet.random(&g, payload: .random(in: 0...1500, using: &g))
+      let packet = ReferencePacket.random(&g, payload: .random(in: 0...1500, using: &g))
       var offload = offload(packet, size: 0)
       offload.word &= ~0xFFFF_FF00
       let result = FrameFixture.resolve(packet.bytes, offload, toward: [], cuts: cuts(&g))
@@ -121,7 +122,7 @@ enum OffloadLie: CaseIterable {
   @Test func aPushedTagMovesEverything() {
     var g = SeededRandom(seed: 13)
     for _ in 0..<200 {
-      var packet = Packet.random(&g, payload: .random(in: 1...3000, using: &g))
+      var packet = ReferencePacket.random(&g, payload: .random(in: 1...3000, using: &g))
       packet.tags = Array(packet.tags.prefix(1))
       let tag: [UInt8] = [0x81, 0, 0, 7]
       let result = FrameFixture.resolve(
@@ -134,7 +135,7 @@ enum OffloadLie: CaseIterable {
 
   @Test func theLargestFramesAreSegmented() {
     var g = SeededRandom(seed: 14)
-    var packet = Packet.random(&g, payload: 65_000)
+    var packet = ReferencePacket.random(&g, payload: 65_000)
     packet.isTCP = true
     let result = FrameFixture.resolve(
       packet.bytes, offload(packet, size: 1448), toward: [], cuts: [64, 4096])
@@ -144,7 +145,7 @@ enum OffloadLie: CaseIterable {
 
   @Test func whatAReceiverTakesIsPassedOn() {
     var g = SeededRandom(seed: 15)
-    let packet = Packet.random(&g, payload: 3000)
+    let packet = ReferencePacket.random(&g, payload: 3000)
     let request = offload(packet, size: 1000)
     let result = FrameFixture.resolve(packet.bytes, request, toward: .all)
     #expect(result.frames.count == 1)
@@ -153,7 +154,7 @@ enum OffloadLie: CaseIterable {
 
   @Test func lengthsOfZeroChecksumDatagramsAreKept() {
     var g = SeededRandom(seed: 16)
-    var packet = Packet.random(&g, payload: 900)
+    var packet = ReferencePacket.random(&g, payload: 900)
     packet.isTCP = false
     packet.isIPv6 = false
     packet.source = [10, 0, 0, 1]
@@ -174,7 +175,7 @@ enum OffloadLie: CaseIterable {
   @Test(arguments: OffloadLie.allCases)
   func contradictionsAreRefused(_ lie: OffloadLie) {
     var g = SeededRandom(seed: 17)
-    var packet = Packet.random(&g, payload: 3000)
+    var packet = ReferencePacket.random(&g, payload: 3000)
     packet.isTCP = true
     var request = offload(packet, size: 1000)
     lie.apply(to: &request)
@@ -191,14 +192,14 @@ enum OffloadLie: CaseIterable {
 
   @Test func tooManySegmentsAreRefused() {
     var g = SeededRandom(seed: 18)
-    let packet = Packet.random(&g, payload: 1025)
+    let packet = ReferencePacket.random(&g, payload: 1025)
     let result = FrameFixture.resolve(packet.bytes, offload(packet, size: 1), toward: [])
     #expect(outcome(result) == .malformed)
   }
 
   @Test func fragmentsAreNotSegmented() {
     var g = SeededRandom(seed: 19)
-    var packet = Packet.random(&g, payload: 1000)
+    var packet = ReferencePacket.random(&g, payload: 1000)
     packet.isIPv6 = false
     packet.source = [10, 0, 0, 1]
     packet.destination = [10, 0, 0, 2]
@@ -214,7 +215,7 @@ enum OffloadLie: CaseIterable {
   @Test func arbitraryRequestsStayInBounds() {
     var g = SeededRandom(seed: 20)
     for _ in 0..<5000 {
-      var bytes = Packet.random(&g, payload: .random(in: 0...600, using: &g)).bytes
+      var bytes = ReferencePacket.random(&g, payload: .random(in: 0...600, using: &g)).bytes
       for _ in 0..<Int.random(in: 0...6, using: &g) {
         bytes[Int.random(in: 12..<min(bytes.count, 150), using: &g)] = .random(in: 0...255, using: &g)
       }

@@ -30,6 +30,9 @@ struct VhostUserTransmit: ~Copyable {
   private var headerLength = 12
   private var isMergeable = false
   private(set) var accepts: OffloadCapabilities = []
+  /// What a driver may see of a request: nothing, not even that a checksum was verified, unless it negotiated
+  /// GUEST_CSUM (virtio 1.3 §5.1.6.4.1).
+  private var visibleBits: UInt64 = 0
   /// Longest frame the MTU allows; segments of GSO frames are shorter than the frame.
   var maximumFrameLength = Int.max
 
@@ -64,6 +67,7 @@ struct VhostUserTransmit: ~Copyable {
     headerLength = VirtioNetHeader.length(features)
     isMergeable = features.contains(.mergeableReceiveBuffers)
     accepts = features.driverAccepts
+    visibleBits = accepts.contains(.checksum) ? .max : 0
     // New receive buffers are looked for when there is something to put into them.
     self.queue.pointee.disarm()
   }
@@ -125,6 +129,11 @@ struct VhostUserTransmit: ~Copyable {
     counters.add(queue.pointee.notify() ? .notificationsSent : .notificationsSuppressed, 1)
   }
 
+  @inline(__always)
+  private func visible(_ offload: Offload) -> Offload {
+    Offload(word: offload.word & visibleBits, checksumOffset: offload.checksumOffset)
+  }
+
   // MARK: one plain descriptor for each frame
 
   /// Finds the places of the first frames that fit plain descriptors, and fills their used elements. Returns how many.
@@ -181,7 +190,7 @@ struct VhostUserTransmit: ~Copyable {
           source, from: Int(outgoing.sourceOffset), count: tailLength, to: start + headLength)
       }
       copyShort(outgoing.header, to: start, headLength)
-      VirtioNetHeader.write(outgoing.offload, bufferCount: 1, length: headerLength, to: header)
+      VirtioNetHeader.write(visible(outgoing.offload), bufferCount: 1, length: headerLength, to: header)
       bytes = bytes &+ outgoing.length
       index = index &+ 1
     }
@@ -252,7 +261,7 @@ struct VhostUserTransmit: ~Copyable {
     var header: (UInt64, UInt64) = (0, 0)
     withUnsafeMutableBytes(of: &header) { bytes in
       VirtioNetHeader.write(
-        outgoing.offload, bufferCount: UInt16(truncatingIfNeeded: bufferCount), length: headerLength,
+        visible(outgoing.offload), bufferCount: UInt16(truncatingIfNeeded: bufferCount), length: headerLength,
         to: bytes.baseAddress!)
       writer.write(bytes.baseAddress!, headerLength)
     }
