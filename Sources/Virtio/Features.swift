@@ -33,6 +33,9 @@ public struct VirtioFeatures: OptionSet, Sendable, Hashable {
   public static let protocolFeatures = VirtioFeatures(bit: 30)
   /// VIRTIO_F_VERSION_1: not a legacy device.
   public static let version1 = VirtioFeatures(bit: 32)
+  /// VIRTIO_F_IN_ORDER: buffers come back in the order they were offered. That is how this device works anyway; said
+  /// aloud, it lets a driver leave its descriptors where they are.
+  public static let inOrder = VirtioFeatures(bit: 35)
   /// VIRTIO_NET_F_GUEST_USO4, …: the driver takes several UDP datagrams as one frame.
   public static let guestUSO4 = VirtioFeatures(bit: 54)
   public static let guestUSO6 = VirtioFeatures(bit: 55)
@@ -43,7 +46,7 @@ public struct VirtioFeatures: OptionSet, Sendable, Hashable {
   public static let implemented: VirtioFeatures = [
     .checksum, .guestChecksum, .mtu, .guestTSO4, .guestTSO6, .guestECN, .hostTSO4, .hostTSO6, .hostECN,
     .mergeableReceiveBuffers, .anyLayout, .indirectDescriptors, .eventIndex, .protocolFeatures, .version1,
-    .guestUSO4, .guestUSO6, .hostUSO,
+    .inOrder, .guestUSO4, .guestUSO6, .hostUSO,
   ]
 
   /// What the driver takes unfinished.

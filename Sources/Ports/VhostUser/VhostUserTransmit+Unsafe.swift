@@ -154,8 +154,8 @@ struct VhostUserTransmit: ~Copyable {
       guard entry.isPlainWritable, Int(entry.length) >= needed, length <= maximumFrameLength,
         let target = memory.translate(entry.address, UInt64(entry.length))
       else { break }
-      cl_prefetch_write(target)
-      cl_prefetch_write(target + 64)
+      cl_prefetch_read(target)
+      cl_prefetch_write(target + headerLength)
       targets[index] = target
       queue.pointee.fill(head, length: UInt32(truncatingIfNeeded: needed))
       index = index &+ 1
