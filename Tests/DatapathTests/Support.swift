@@ -25,16 +25,22 @@ final class Bench {
   let loop: EventLoop
   let datapath: Datapath
   let bridge: BridgeID
+  /// What the datapath began with.
+  let poll: PollSettings
   private(set) var ports: [(id: PortID, port: MemoryPort)] = []
 
   init(
     _ vlans: [VLANConfiguration], accepts: [OffloadCapabilities]? = nil,
     settings: BridgeSettings = BridgeSettings(),
-    threads: Int = 1
+    threads: Int = 1, cpus: [Int]? = nil
   ) throws {
     loop = try EventLoop()
+    // A thread whose processor does not exist runs anywhere.
+    Log.setLevel(.off)
     var poll = PollSettings()
     if threads > 1 { poll.cpus = [Int](repeating: 0, count: threads) }
+    if let cpus { poll.cpus = cpus }
+    self.poll = poll
     datapath = try Datapath(loop: loop, settings: poll)
     bridge = datapath.addBridge("br0", settings)
     for (index, vlan) in vlans.enumerated() {
