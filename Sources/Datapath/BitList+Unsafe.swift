@@ -17,15 +17,23 @@ struct BitList: ~Copyable {
     words.initialize(repeating: 0, count: wordCount)
   }
 
+  /// Numbers 64 × `index` to 64 × `index` + 63.
   // SAFETY: callers stay below `wordCount`, for which there is room.
   @inline(__always)
-  subscript(word: Int) -> UInt64 {
-    get { words[word] }
-    nonmutating set { words[word] = newValue }
+  func word(_ index: Int) -> UInt64 { words[index] }
+
+  // SAFETY: callers stay below the count of the last reset.
+  @inline(__always)
+  func remove(_ number: Int) {
+    let word = words + (number >> 6)
+    word.pointee = word.pointee & ~(1 << UInt64(truncatingIfNeeded: number & 63))
   }
 
   // SAFETY: callers stay below the count of the last reset.
-  func insert(_ number: Int) { words[number >> 6] |= 1 << UInt64(number & 63) }
+  func insert(_ number: Int) {
+    let word = words + (number >> 6)
+    word.pointee = word.pointee | 1 << UInt64(truncatingIfNeeded: number & 63)
+  }
 
   var isEmpty: Bool {
     for word in 0..<wordCount where words[word] != 0 { return false }

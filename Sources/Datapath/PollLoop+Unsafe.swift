@@ -158,12 +158,12 @@ struct PollLoop: ~Copyable {
     }
     var word = 0
     while word < ready.wordCount {
-      var bits = ready[word]
+      var bits = ready.word(word)
       while bits != 0 {
-        let bit = bits.trailingZeroBitCount
+        let number = word &* 64 &+ bits.trailingZeroBitCount
         bits &= bits &- 1
-        let frames = burst(first + (polledCount &+ word &* 64 &+ bit), view, &last)
-        if frames == 0 { ready[word] &= ~(1 << UInt64(truncatingIfNeeded: bit)) }
+        let frames = burst(first + (polledCount &+ number), view, &last)
+        if frames == 0 { ready.remove(number) }
         moved = moved &+ frames
       }
       word = word &+ 1
