@@ -90,7 +90,7 @@ let package = Package(
     tests("FuzzTests", ["FuzzTargets"]),
     command("Format", "format", "Formats every Swift file in place", writes: true),
     command("Lint", "lint", "Checks format, unsafe constructs and scripts"),
-    command("Bench", "bench", "Measures throughput, start time, idle cost and memory"),
+    command("Bench", "bench", "Measures switchd beside its peers"),
     command("Fuzz", "fuzz", "Runs a fuzz target"),
   ],
   cLanguageStandard: .gnu17

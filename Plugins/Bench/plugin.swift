@@ -1,8 +1,9 @@
 import PackagePlugin
 
-/// `swift package bench`: measures, see tools/bench/run.
+/// `swift package bench`: measures, `swift package bench datapath`
+/// and whatever else tools/bench understands.
 @main struct Bench: CommandPlugin {
   func performCommand(context: PluginContext, arguments: [String]) throws {
-    try runTool(context, ["tools/bench/run"] + arguments)
+    try runTool(context, ["tools/bench"] + arguments)
   }
 }

@@ -1,0 +1,36 @@
+"""The table of scenarios: what `tools/bench datapath --list` prints, in the order they run."""
+
+import dataclasses
+
+from . import rows_control as control
+from . import rows_tcp as tcp
+from . import rows_vhost as vhost
+
+
+@dataclasses.dataclass
+class Row:
+    name: str
+    title: str
+    peers: str
+    measure: object
+    goals: list
+    limit: int = 240  # seconds, after which the row is given up
+
+
+ROWS = [
+    Row("vhost-64", "vhost → vhost, 64 B, MAC learning", "OVS-DPDK", vhost.forwarding(64), vhost.forwarding_goals(64)),
+    Row("vhost-1518", "vhost → vhost, 1,518 B, MAC learning", "OVS-DPDK", vhost.forwarding(1518),
+        vhost.forwarding_goals(1518)),
+    Row("library", "64 B against the vhost PMD io, which does not switch", "dpdk-testpmd", vhost.library,
+        vhost.library_goals),
+    Row("flows", "64 B, 100,000 concurrent 5-tuples, MAC learning", "OVS-DPDK", vhost.flows, vhost.flows_goals),
+    Row("scale", "2 → 64 ports, 1 → 1,000,000 MACs, 64 B", "OVS-DPDK", vhost.scale, vhost.scale_goals, 600),
+    Row("latency", "One-way latency, vhost → vhost, 64 B", "OVS-DPDK", vhost.latency, vhost.latency_goals),
+    Row("tcp", "TCP between two veth namespaces, default offloads", "Linux bridge, OVS userspace datapath",
+        tcp.namespaces, tcp.namespaces_goals),
+    Row("guests", "TCP guest ↔ guest and guest ↔ TAP, emulated guests", "OVS-DPDK with and without TSO", tcp.guests,
+        tcp.guests_goals, 420),
+    Row("idle", "Idle, 8 vhost-user ports", "OVS-DPDK", control.idle, control.idle_goals),
+    Row("ports", "1,000 ports added", "OVS userspace datapath", control.ports, control.ports_goals, 420),
+    Row("start", "Start to first frame, and memory", "OVS-DPDK", control.start, control.start_goals),
+]
