@@ -10,14 +10,13 @@ import time
 from .host import BenchError, command, wait_until
 from .switches import GENERATOR_CPU
 
-_prefixes = itertools.count()
+_numbers = itertools.count()
 
 
-def eal(devices, cpu, lcores, prefix):
-    """The arguments every DPDK program here has."""
-    return [f"--lcores={','.join(f'{n}@{cpu}' for n in range(lcores))}", "--no-pci", "--iova-mode=va",
-            "--single-file-segments", "-m", "512", "--no-telemetry", f"--file-prefix={prefix}",
-            *(f"--vdev={device}" for device in devices)]
+def eal(devices, cpu, lcores):
+    """The arguments every DPDK program here has. In memory: nothing stays in /dev/hugepages when it is killed."""
+    return [f"--lcores={','.join(f'{n}@{cpu}' for n in range(lcores))}", "--no-pci", "--iova-mode=va", "--in-memory",
+            "--single-file-segments", "-m", "512", "--no-telemetry", *(f"--vdev={device}" for device in devices)]
 
 
 def virtio_user(index, socket, number=None):
@@ -25,17 +24,13 @@ def virtio_user(index, socket, number=None):
     return f"net_virtio_user{index},path={socket},mac=02:00:00:00:01:{number:02x},queues=1,queue_size=1024"
 
 
-def file_prefix(lab):
-    return f"{lab.host.work.name}-{next(_prefixes)}"
-
-
 class Testpmd:
     """A dpdk-testpmd at its prompt."""
 
     def __init__(self, lab, devices, cpu, *arguments):
-        self.log = lab.work / f"testpmd{next(_prefixes)}.log"
+        self.log = lab.work / f"testpmd{next(_numbers)}.log"
         self.process = lab.spawn(
-            ["stdbuf", "-oL", "dpdk-testpmd", *eal(devices, cpu, 2, file_prefix(lab)), "--", "-i", "--nb-cores=1",
+            ["stdbuf", "-oL", "dpdk-testpmd", *eal(devices, cpu, 2), "--", "-i", "--nb-cores=1",
              "--txd=1024", "--rxd=1024", *arguments], stdin=subprocess.PIPE, log=self.log)
         self._wait("testpmd>", 0, 1)
 
@@ -83,7 +78,7 @@ class Generator:
             part = sockets[first:first + self.per_process]
             devices = [virtio_user(index, socket, first + index) for index, socket in enumerate(part)]
             self.processes.append(lab.spawn(
-                [program, *eal(devices, GENERATOR_CPU, 1, file_prefix(lab)), "--", first],
+                [program, *eal(devices, GENERATOR_CPU, 1), "--", first],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE))
             self._answer(self.processes[-1], 30)
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from .measurement import number
+
 
 @dataclasses.dataclass
 class Verdict:
@@ -41,10 +43,10 @@ class Ratio:
             theirs = series.summary(self.peer, self.peer_case or self.case, self.metric, distance)
             if ours and theirs and theirs.median > 0:
                 value = ours.median / theirs.median
-                result = f"{value:.2f} × ({ours.median:.4g} / {theirs.median:.4g})"
+                result = f"{value:.2f} × ({number(ours.median)} / {number(theirs.median)})"
                 yield _verdict(goal, distance, value, limit, lower, result)
             elif ours and theirs:
-                result = f"{ours.median:.4g} against nothing"
+                result = f"{number(ours.median)} against nothing"
                 yield Verdict(goal, distance, result, not lower)
 
 
@@ -79,7 +81,7 @@ class Limit:
         for distance in series.distances(self.case, self.metric):
             ours = series.summary("switchd", self.case, self.metric, distance)
             if ours:
-                yield _verdict(goal, distance, ours.median, self.at_most, True, f"{ours.median:.4g} {self.unit}")
+                yield _verdict(goal, distance, ours.median, self.at_most, True, f"{number(ours.median)} {self.unit}")
 
 
 @dataclasses.dataclass

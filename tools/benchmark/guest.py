@@ -14,10 +14,11 @@ def image():
 
 
 class Guest:
-    """A guest with one card, on a vhost-user socket the switch listens at."""
+    """A guest with one card, which listens at `socket` for the switch."""
 
-    def __init__(self, lab, boot, socket, number):
-        directory = lab.directory(f"guest{number}")
+    def __init__(self, lab, boot, number):
+        directory = lab.directory(f"guest{number}-")
+        self.socket = directory / "vhost"
         self.address = f"10.0.0.{number}"
         kernel, initramfs = boot
         # vectors=0: without KVM, Debian 12's QEMU 7.2 crashes in its MSI-X code with any vhost-user device.
@@ -28,7 +29,7 @@ class Guest:
              "-append", f"console=ttyS0 quiet panic=1 guest.ip0={self.address}/24",
              "-serial", f"file:{directory}/console.log", "-chardev", "stdio,id=commands,signal=off",
              "-device", "virtio-serial-pci,vectors=0", "-device", "virtserialport,chardev=commands",
-             "-chardev", f"socket,id=char0,path={socket},reconnect=1",
+             "-chardev", f"socket,id=char0,path={self.socket},server=on,wait=off",
              "-netdev", "vhost-user,id=net0,chardev=char0",
              "-device", f"virtio-net-pci,netdev=net0,mac=52:54:00:00:00:{number:02x},vectors=0,romfile="],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, log=directory / "qemu.log")

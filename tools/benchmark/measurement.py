@@ -32,6 +32,13 @@ ANY = "any"
 DISTANCES = ("sibling", "near", "far", ANY)
 
 
+def number(value):
+    """Four digits, which is more than can be trusted."""
+    if value and abs(value) < 0.001:
+        return "0.000"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def say(text):
     print(text, file=sys.stderr, flush=True)
 
@@ -122,13 +129,15 @@ class Flow(Subject):
         self.begin()
         time.sleep(0.5)
         count = max(1, round(seconds / SLICE_SECONDS)) if self.monitored else 1
-        before, start = self.read(), time.monotonic()
-        for _ in range(count):
-            time.sleep(max(0, start + seconds / count - time.monotonic()))
-            after, end = self.read(), time.monotonic()
-            yield Slice(start, end, {key: after[key] - before[key] for key in after})
-            before, start = after, end
-        self.end()
+        try:
+            before, start = self.read(), time.monotonic()
+            for _ in range(count):
+                time.sleep(max(0, start + seconds / count - time.monotonic()))
+                after, end = self.read(), time.monotonic()
+                yield Slice(start, end, {key: after[key] - before[key] for key in after})
+                before, start = after, end
+        finally:
+            self.end()
 
     def combine(self, slices):
         counted = {key: sum(piece.figures[key] for piece in slices) for key in slices[0].figures}
@@ -230,5 +239,5 @@ class Bench:
             texts = []
             for (case, metric), value in values.items():
                 self.series.add(subject.name, case, metric, value, distance)
-                texts.append(f"{case + ': ' if case and not texts else ''}{value:.4g} {METRICS[metric].unit}")
+                texts.append(f"{case + ': ' if case and not texts else ''}{number(value)} {METRICS[metric].unit}")
             say(f"    {subject.name:12} {distance:7} {', '.join(texts)}")

@@ -3,7 +3,7 @@
 import json
 
 from . import svg
-from .measurement import METRICS, ANY
+from .measurement import ANY, METRICS, number
 
 NOT_MEASURED = "not measured"
 
@@ -28,16 +28,6 @@ def lines(series):
                 summary = series.summary(subject, case, metric, distance)
                 if summary:
                     yield case, metric, subject, distance, summary
-
-
-def number(value):
-    """Four digits, which is more than can be trusted."""
-    if value == 0:
-        return "0"
-    if abs(value) < 0.001:
-        return "0.000"
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return text
 
 
 def where(distance):

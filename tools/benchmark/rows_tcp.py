@@ -103,8 +103,10 @@ class Pair:
         wait_until(f"{switch.name}: tap0", lambda: command(device, check=False), 10)
         command(["ip", "-n", switch.namespace, "address", "add", f"{TAP_ADDRESS}/24", "dev", "tap0"])
         command(["ip", "-n", switch.namespace, "link", "set", "tap0", "up"])
-        self.guests = [guest.Guest(bench.lab, boot, socket, number)
-                       for number, socket in enumerate(switch.vhost_ports(2), 1)]
+        self.guests = [guest.Guest(bench.lab, boot, number) for number in (1, 2)]
+        for machine in self.guests:
+            # Only as this type of port can OVS-DPDK use its option for segmentation.
+            switch.add_vhost_client_port(f"vm{machine.address[-1]}", machine.socket)
 
     def ready(self):
         for machine in self.guests:

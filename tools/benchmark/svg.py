@@ -5,7 +5,7 @@ A bar is as long as the median; the tick on it is the best run.
 
 from html import escape
 
-from .measurement import ANY, METRICS
+from .measurement import ANY, METRICS, number
 
 WIDTH, LEFT, RIGHT = 860, 250, 150  # the bars are between the two margins
 BAR, GAP, GROUP_GAP = 16, 3, 12
@@ -66,12 +66,8 @@ def _bar(body, y, summary, scale, color):
     width, best = summary.median * per_unit, LEFT + summary.best * per_unit
     body.append(f'<rect x="{LEFT}" y="{y}" width="{max(width, 1):.1f}" height="{BAR}" fill="{color}"/>')
     body.append(f'<path d="M{best:.1f} {y - 1}v{BAR + 2}" stroke="#111" stroke-width="2"/>')
-    value = f"{_number(summary.median)} (best {_number(summary.best)})"
+    value = f"{number(summary.median)} (best {number(summary.best)})"
     body.append(_text(max(LEFT + width, best) + 7, y + BAR - 4, value, "value"))
-
-
-def _number(value):
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _text(x, y, text, style="", anchor="start"):

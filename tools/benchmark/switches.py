@@ -46,8 +46,6 @@ class Switch:
 class DatabaseSwitch(Switch):
     """A switch that is configured through an Open_vSwitch database."""
 
-    vhost_type, tap_type = "dpdkvhostuser", "tap"
-
     def __init__(self, lab, namespace=None):
         self.lab = lab
         self.namespace = namespace or lab.namespace("switch")
@@ -59,14 +57,19 @@ class DatabaseSwitch(Switch):
         self.configure("add-br", "br0", *(["--", "set", "bridge", "br0", *settings] if settings else []))
 
     def add_vhost_port(self, name):
-        self.configure("add-port", "br0", name, "--", "set", "Interface", name, f"type={self.vhost_type}")
+        self.configure("add-port", "br0", name, "--", "set", "Interface", name, "type=dpdkvhostuser")
         return self.directory / name
+
+    def add_vhost_client_port(self, name, socket):
+        """A port that connects to the socket a guest listens at."""
+        self.configure("add-port", "br0", name, "--", "set", "Interface", name, "type=dpdkvhostuserclient",
+                       f"options:vhost-server-path={socket}")
 
     def add_system_port(self, name):
         self.configure("add-port", "br0", name)
 
     def add_tap(self, name):
-        self.configure("add-port", "br0", name, "--", "set", "Interface", name, f"type={self.tap_type}")
+        self.configure("add-port", "br0", name, "--", "set", "Interface", name, "type=tap")
 
     def settle(self, ready):
         wait_until(f"{self.name} gets ready", lambda: (self.process.check(), ready())[1], 30, 0.01)
