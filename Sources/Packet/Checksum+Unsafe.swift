@@ -35,8 +35,8 @@ public struct Checksum: Sendable {
   /// The checksum: the inverted sum, in host byte order.
   @inlinable public var value: UInt16 { ~folded }
 
-  /// The checksum as TCP and UDP write it: never 0, which in UDP means that there is none (RFC 768).
-  @inlinable public var transportValue: UInt16 { value == 0 ? 0xFFFF : value }
+  /// The checksum as UDP writes it: never 0, which there means that there is none (RFC 768).
+  @inlinable public var datagramValue: UInt16 { value == 0 ? 0xFFFF : value }
 
   /// `checksum` after a 16-bit field it covers changed (RFC 1624 §3, equation 3).
   @inlinable

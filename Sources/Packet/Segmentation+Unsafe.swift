@@ -48,23 +48,21 @@ public enum SoftwareOffload {
     return complete(outgoing, in: batch, headers: &headers, emit: emit)
   }
 
-  /// Bytes of what `outgoing` carries behind its Ethernet header and tags: what an MTU limits. Of a GSO frame, those of
-  /// its longest segment, whoever cuts it; nil when its headers cannot be followed.
+  /// Bytes of `outgoing` behind its Ethernet header and one tag: what an MTU limits, as Linux and its drivers count it.
+  /// Of a GSO frame, those of its longest segment, whoever cuts it; nil when its headers cannot be followed.
   // SAFETY: HeaderLayout reads no more than the bytes it is told of; the copy takes at most `slotLength`.
   public static func networkLength(_ outgoing: Outgoing, in batch: borrowing Batch) -> Int? {
     guard let layout = HeaderLayout(outgoing.header, count: Int(outgoing.headerLength)) else { return nil }
-    guard outgoing.offload.isGSO else { return outgoing.length &- layout.networkOffset }
+    let start = EthernetHeader.length &+ (layout.tagCount > 0 ? VLANTag.length : 0)
+    guard outgoing.offload.isGSO else { return outgoing.length &- start }
     let size = Int(outgoing.offload.gsoSize)
-    if let payload = layout.payloadOffset {
-      return min(outgoing.length, payload &+ size) &- layout.networkOffset
-    }
+    if let payload = layout.payloadOffset { return min(outgoing.length, payload &+ size) &- start }
     // Headers longer than the private part: IPv6 behind tags, TCP options.
     let known = min(outgoing.length, HeaderArena.slotLength)
     return withUnsafeTemporaryAllocation(byteCount: HeaderArena.slotLength, alignment: 8) { copy -> Int? in
       copyHeader(outgoing, in: batch, count: known, to: copy.baseAddress!)
-      guard let layout = HeaderLayout(copy.baseAddress!, count: known), let payload = layout.payloadOffset
-      else { return nil }
-      return min(outgoing.length, payload &+ size) &- layout.networkOffset
+      guard let payload = HeaderLayout(copy.baseAddress!, count: known)?.payloadOffset else { return nil }
+      return min(outgoing.length, payload &+ size) &- start
     }
   }
 
@@ -93,7 +91,8 @@ public enum SoftwareOffload {
     var checksum = Checksum()
     if start < length { checksum.add(header + start, count: length &- start) }
     addSource(finished, in: batch, to: &checksum)
-    header.setBigEndian16(field, checksum.transportValue)
+    let isUDP = outgoing.offload.checksumOffset == 6
+    header.setBigEndian16(field, isUDP ? checksum.datagramValue : checksum.value)
     emit(finished)
     return .resolved
   }
@@ -257,7 +256,7 @@ public enum SoftwareOffload {
     checksum.add(
       header + plan.transportOffset, count: Int(segment.headerLength) &- plan.transportOffset)
     addSource(segment, in: batch, to: &checksum)
-    header.setBigEndian16(plan.checksumField, checksum.transportValue)
+    header.setBigEndian16(plan.checksumField, plan.isTCP ? checksum.value : checksum.datagramValue)
     return .none
   }
 

@@ -105,8 +105,8 @@ public struct ReferencePacket: Sendable {
     guard hasChecksum else { return headers(checksum: [0, 0]) + payload }
     let bytes = headers(checksum: [0, 0])
     let sum = naiveChecksum(pseudoHeader(length: transportLength) + bytes[transportOffset...] + payload)
-    // 0 would mean "no checksum" (RFC 768); both are zero to ones' complement arithmetic.
-    return headers(checksum: bigEndian(Int(sum == 0 ? 0xFFFF : sum), bytes: 2)) + payload
+    // In UDP 0 would mean "no checksum" (RFC 768); both are zero to ones' complement arithmetic.
+    return headers(checksum: bigEndian(Int(sum == 0 && !isTCP ? 0xFFFF : sum), bytes: 2)) + payload
   }
 
   /// The request to complete the checksum of `bytes`.

@@ -18,7 +18,7 @@ extension FuzzTarget {
     }
     var checksum = Checksum()
     checksum.add(base, count: bytes.count)
-    _ = checksum.transportValue
+    _ = checksum.datagramValue
   }
 
   private static func frameSeeds() -> [[UInt8]] {

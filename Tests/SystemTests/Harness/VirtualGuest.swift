@@ -24,8 +24,12 @@ final class VirtualGuest {
     try frontEnd.start(driver)
   }
 
-  func send(_ frame: [UInt8], _ offload: Offload) throws {
-    guard driver.send(frame, offload: offload) else { throw HarnessError("the send ring is full") }
+  /// Offers frames and then makes all of them visible at once.
+  func send(_ frames: [([UInt8], Offload)]) throws {
+    for (frame, offload) in frames {
+      guard driver.offer(frame, offload: offload) else { throw HarnessError("the send ring is full") }
+    }
+    if driver.transmitQueue.publish() { driver.transmitQueue.kick.signal() }
   }
 
   func receive() -> Arrival? {

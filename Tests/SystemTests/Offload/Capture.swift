@@ -37,8 +37,10 @@ final class Capture {
       let start = Int(arrival.offload.checksumStart)
       let field = start + Int(arrival.offload.checksumOffset)
       if field + 2 <= bytes.count {
+        let isUDP = arrival.offload.checksumOffset == 6
         let sum = naiveChecksum(Array(bytes[start...]))
-        bytes.replaceSubrange(field..<field + 2, with: bigEndian(Int(sum == 0 ? 0xFFFF : sum), bytes: 2))
+        bytes.replaceSubrange(
+          field..<field + 2, with: bigEndian(Int(sum == 0 && isUDP ? 0xFFFF : sum), bytes: 2))
       }
     }
     cells.append(cell)
@@ -66,7 +68,7 @@ final class Capture {
     flush()
     let fields = [
       "frame.number", "ip.checksum.status", "tcp.checksum.status", "udp.checksum.status", "_ws.malformed",
-      "tcp.len", "udp.length", "udp.checksum",
+      "tcp.len", "udp.length", "udp.checksum", "tcp.checksum",
     ]
     let options = [
       "ip.check_checksum:TRUE", "tcp.check_checksum:TRUE", "udp.check_checksum:TRUE",
@@ -96,7 +98,9 @@ final class Capture {
   private func add(_ values: [String], to finding: inout Finding) {
     if !["", "1"].contains(values[1]) { finding.faults.append("IP checksum status \(values[1])") }
     let isWithout = values[7] == "0x0000" && values[3] == "3"
-    if values[2] + values[3] != "1" && !isWithout {
+    // Linux writes 0 so; tshark would rather have 0.
+    let isZero = values[8] == "0xffff"
+    if values[2] + values[3] != "1" && !isWithout && !isZero {
       finding.faults.append("transport checksum status \(values[2])\(values[3])")
     }
     if !values[4].isEmpty { finding.faults.append("malformed") }

@@ -64,6 +64,24 @@ struct OffloadCase {
     return cases
   }
 
+  /// Packets of a byte more than `mtu` lets through, whole or in segments.
+  static func tooLong(mtu: Int) -> [OffloadCase] {
+    [false, true].flatMap { isIPv6 in
+      let version = isIPv6 ? "IPv6" : "IPv4"
+      let stream = mtu + 1 - (isIPv6 ? 40 : 20) - 20
+      let datagram = mtu + 1 - (isIPv6 ? 40 : 20) - 8
+      func make(_ isTCP: Bool, _ payload: Int, _ request: Request) -> OffloadCase {
+        OffloadCase(
+          name: "\(version) too long", isIPv6: isIPv6, isTCP: isTCP, payload: payload, request: request)
+      }
+      return [
+        make(false, datagram, .none), make(false, datagram, .checksum), make(true, stream, .checksum),
+        make(true, stream, .segments(stream)), make(true, 30_000, .segments(stream)),
+        make(false, 30_000, .segments(datagram)),
+      ]
+    }
+  }
+
   /// Whether `source` can send it.
   func isPossible(from source: OffloadStation) -> Bool {
     if source.kind.isWire { return true }
@@ -79,16 +97,15 @@ struct OffloadCase {
 
   var segmentSize: Int? { if case .segments(let size) = request { size } else { nil } }
 
-  var segmentCount: Int { segmentSize.map { (payload + $0 - 1) / $0 } ?? 1 }
-
-  /// The packet from `source` to `sink`, told from all others by `number`, its source port.
-  func packet(from source: OffloadStation, to sink: OffloadStation, number: Int) -> ReferencePacket {
+  /// A packet from `source` to `mac`, told from all others by `number`, its source port.
+  func packet(from source: OffloadStation, to mac: [UInt8], tags: [[UInt8]], number: Int) -> ReferencePacket {
     var packet = ReferencePacket()
-    packet.destinationMAC = sink.mac
+    packet.destinationMAC = mac
     packet.sourceMAC = source.mac
+    packet.tags = tags
     packet.isIPv6 = isIPv6
     packet.source = Self.address(source.mac, isIPv6)
-    packet.destination = Self.address(sink.mac, isIPv6)
+    packet.destination = Self.address(mac, isIPv6)
     packet.isTCP = isTCP
     packet.sourcePort = number
     packet.destinationPort = 40_009

@@ -1,6 +1,9 @@
 import Glibc
 import Packet
 import PacketTesting
+import VhostUser
+import Virtio
+import VirtioTesting
 
 /// A switch with two ports of every kind on br0, and what is at their far sides.
 final class OffloadLab {
@@ -54,8 +57,7 @@ final class OffloadLab {
       command += ["--", "add-port", "br0", port, "--", "set", "Interface", port, "type=\(kind.type)"]
       if mtu != 1500 { command.append("mtu_request=\(mtu)") }
     }
-    let output = try lab.attempt(Array(command.dropFirst()))
-    guard output.succeeded else { throw HarnessError("add-port: \(output)") }
+    try transact(command)
   }
 
   private func makeStation(_ kind: OffloadKind, _ port: String, _ number: UInt8) throws -> OffloadStation {
@@ -71,36 +73,81 @@ final class OffloadLab {
 
   // MARK: VLANs and addresses
 
-  /// Makes `access` access ports of `vlan`, and the others trunks of every VLAN.
-  func setAccess(_ access: [OffloadStation], vlan: Int) throws {
-    var command: [String] = []
-    for station in stations {
-      let isAccess = access.contains { $0 === station }
-      command +=
-        isAccess
-        ? ["--", "set", "Port", station.port, "tag=\(vlan)"] : ["--", "clear", "Port", station.port, "tag"]
-    }
-    let output = try lab.attempt(Array(command.dropFirst()))
-    guard output.succeeded else { throw HarnessError("set Port: \(output)") }
-  }
-
-  /// Has every station send until the switch knows where it is, in `vlan`; then forgets what that flooded.
-  /// - Parameter tag: whether a station's frames carry a tag.
-  func learn(vlan: Int, tag: (OffloadStation) -> Bool) throws {
-    try eventually("the switch has learned all addresses in VLAN \(vlan)") {
+  /// Sets the ports' VLANs up, and has every station send until the switch knows where it is; then forgets what that
+  /// flooded.
+  func prepare(_ tagging: Tagging) throws {
+    try setAccess(tagging)
+    try eventually("the switch has learned all addresses in VLAN \(tagging.vlan)") {
       let table = try lab.ctl("fdb", "br0").split(separator: "\n").map { $0.split(separator: " ") }
       let missing = stations.filter { station in
         let mac = station.mac.map { hexadecimal($0) }.joined(separator: ":")
-        return !table.contains { $0.count > 2 && $0[1] == "\(vlan)" && $0[2] == mac }
+        return !table.contains { $0.count > 2 && $0[1] == "\(tagging.vlan)" && $0[2] == mac }
       }
       for station in missing {
         var hello = ReferencePacket.hello(from: station.mac)
-        if tag(station) { hello.tags = [.tag(vlan)] }
+        hello.tags = sources.contains { $0 === station } ? tagging.entering : tagging.leaving
         try station.send(hello.finished, .none)
       }
       return missing.isEmpty
     }
     for station in stations { while try station.receive() != nil {} }
+  }
+
+  private func setAccess(_ tagging: Tagging) throws {
+    let access: [OffloadStation]
+    switch tagging.access {
+    case .none: access = []
+    case .sources: access = sources
+    case .sinks: access = sinks
+    }
+    var command: [String] = []
+    for station in stations {
+      let isAccess = access.contains { $0 === station }
+      command += ["--"]
+      command +=
+        isAccess
+        ? ["set", "Port", station.port, "tag=\(tagging.vlan)"] : ["clear", "Port", station.port, "tag"]
+    }
+    try transact(command)
+  }
+
+  private func transact(_ command: [String]) throws {
+    let output = try lab.attempt(Array(command.dropFirst()))
+    guard output.succeeded else { throw HarnessError("\(command): \(output)") }
+  }
+
+  /// Asks for `mtu` on every port, and sets it at the far ends that ports have no say in.
+  func setMTU(_ mtu: Int) throws {
+    for station in stations where station.kind == .veth || station.kind == .nic {
+      try far.run(["ip", "link", "set", station.port, "mtu", "\(mtu)"])
+    }
+    try transact(stations.flatMap { ["--", "set", "Interface", $0.port, "mtu_request=\(mtu)"] })
+    for station in stations {
+      try eventually("\(station.port) has MTU \(mtu)") {
+        try lab.interface(station.port, "mtu") == "\(mtu)"
+      }
+    }
+  }
+
+  /// Puts the sending TAP into a Linux bridge. Returns a station on a veth pair in that bridge.
+  func bridgeTAP() throws -> OffloadStation {
+    let tap = sources.first { $0.kind == .tap }!
+    for command in [
+      "ip link add bridge0 type bridge", "ip link set bridge0 up",
+      "ip link add near type veth peer name inject", "ip link set near master bridge0",
+      "ip link set \(tap.port) master bridge0", "ip link set near up", "ip link set inject up",
+    ] {
+      try far.run(command.split(separator: " ").map(String.init))
+    }
+    return OffloadStation(.tap, port: tap.port, number: tap.mac[5], farEnd: try FarEnd("inject", in: far))
+  }
+
+  /// What a port of this switch offers to front-ends.
+  func offeredFeatures() throws -> VirtioFeatures {
+    let name = "probe"
+    try lab.ctl("add-port", "br0", name, "--", "set", "Interface", name, "type=vhost-user")
+    let frontEnd = try ScriptedFrontEnd(connecting: lab.socket(name))
+    return VirtioFeatures(rawValue: try frontEnd.askNumber(.getFeatures))
   }
 
   /// The counters of `port` that are not zero.
@@ -142,13 +189,6 @@ extension ReferencePacket {
     packet.destination = [10, 0, 0, 255]
     packet.sourcePort = helloPort
     return packet
-  }
-}
-
-extension [UInt8] {
-  /// An IEEE 802.1Q tag.
-  static func tag(_ vlan: Int, priority: Int = 0) -> [UInt8] {
-    [0x81, 0x00, UInt8(priority << 5 | vlan >> 8), UInt8(vlan & 0xFF)]
   }
 }
 

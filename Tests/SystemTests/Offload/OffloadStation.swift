@@ -95,9 +95,15 @@ final class OffloadStation {
     }
   }
 
+  /// Sends packets of a guest so that all become visible at once.
+  func sendTogether(_ packets: [(ReferencePacket, Offload)]) throws {
+    guard case .guest(let guest) = end else { throw HarnessError("\(port) is no guest") }
+    try guest.send(packets.map { ($1.needsChecksum ? $0.bytes : $0.finished, $1) })
+  }
+
   func send(_ frame: [UInt8], _ offload: Offload) throws {
     switch end {
-    case .guest(let guest): try guest.send(frame, offload)
+    case .guest(let guest): try guest.send([(frame, offload)])
     case .kernel(let farEnd): try farEnd.send(frame, offload)
     }
   }
