@@ -16,6 +16,7 @@ public final class ConfigurationFollower {
   private let loop: EventLoop
   private let runDirectory: String
   private let writer: StatusWriter
+  private let reader = RowReader()
   private var rows: SwitchRows?
   private var statisticsTimer: EventLoop.Timer?
   private var statisticsInterval = 0
@@ -35,9 +36,12 @@ public final class ConfigurationFollower {
   }
 
   public func start() {
-    client.onChange = { [weak self] _ in self?.databaseChanged() }
+    client.onChange = { [weak self] changes in self?.databaseChanged(changes) }
     client.lock(StatusWriter.lock) { [weak self] held in self?.lockChanged(held) }
-    reconciler.onChange = { [weak self] in self?.writer.write() }
+    reconciler.onChange = { [weak self] touched in
+      self?.writer.suspect(touched)
+      self?.writer.write()
+    }
     client.start()
     scheduleStatistics()
   }
@@ -53,13 +57,16 @@ public final class ConfigurationFollower {
   }
 
   /// A port's status changed.
-  public func statusChanged() { writer.writeSoon() }
+  public func statusChanged(_ port: PortID) {
+    if let row = reconciler.interface(of: port)?.row { writer.suspect([row]) }
+    writer.writeSoon()
+  }
 
   private func lockChanged(_ held: Bool) {
     if held {
       if isStandingBy { Log.info("configuration", "the other switch is gone: taking over") }
       isStandingBy = false
-      if client.isSynchronized { databaseChanged() }
+      if client.isSynchronized { databaseChanged(nil) }
     } else if client.isSynchronized {
       standBy()
     }
@@ -78,12 +85,19 @@ public final class ConfigurationFollower {
     reconciler.removeAll()
   }
 
-  private func databaseChanged() {
+  /// - Parameter changes: since the last call; nil when that is not known.
+  private func databaseChanged(_ changes: ReplicaChanges?) {
     guard let replica = client.replica else { return }
+    var concerns = true
+    if let changes {
+      concerns = reader.note(changes)
+      writer.suspect(changes.tables["Interface"]?.keys.map { $0 } ?? [])
+    } else {
+      reader.forgetAll()
+    }
     guard client.hasLock else { return standBy() }
-    if replica.rows("Open_vSwitch").isEmpty { insertRoot(replica.schema) }
-    let rows = RowReader.read(replica)
-    if rows != self.rows || writer.rows == nil { converge(rows) }
+    if replica.tables["Open_vSwitch"]?.isEmpty != false { insertRoot(replica.schema) }
+    if concerns || rows == nil || writer.rows == nil { converge(reader.read(replica)) }
     writer.write()
   }
 
@@ -94,9 +108,16 @@ public final class ConfigurationFollower {
         Validation.judge(rows, runDirectory: runDirectory) { reconciler.holds($0, on: $1) }
       } ?? DesiredState()
     logProblems(desired)
-    reconciler.apply(desired)
+    writer.suspect(refusalsChanged(to: desired))
+    writer.suspect(reconciler.apply(desired))
     writer.rows = rows
     scheduleStatistics()
+  }
+
+  /// Rows whose refusal is another one now.
+  private func refusalsChanged(to desired: DesiredState) -> [RowID] {
+    let old = reconciler.desired.refusals
+    return Set(old.keys).union(desired.refusals.keys).filter { old[$0] != desired.refusals[$0] }
   }
 
   /// A new database has no Open_vSwitch row; whoever comes first makes it.

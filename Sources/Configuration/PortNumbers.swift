@@ -19,9 +19,15 @@ struct PortNumbers {
 
   subscript(interface: String) -> Int? { numbers[interface] }
 
+  /// Whether `assign` would leave the interface as it is, whatever others ask for.
+  func isSettled(_ interface: String, _ request: NumberRequest) -> Bool {
+    numbers[interface].map { Self.keeps($0, request) } ?? false
+  }
+
   /// Gives every interface of the bridge a number; one that has a suitable one keeps it. Numbers asked for go first,
   /// and only an interface that asks for another one loses its own (so that two can swap). Without a free number an
   /// interface stays without.
+  /// - Parameter requests: those of all interfaces that are not settled; of the others as many as one likes.
   mutating func assign(_ requests: [(interface: String, request: NumberRequest)]) {
     var former: [String: Int] = [:]
     for (interface, request) in requests {

@@ -15,8 +15,8 @@ import Ports
 /// because its device appeared. What ends up live therefore depends on the desired state and on what works, not on
 /// the way there.
 public final class Reconciler {
-  /// Called when a retry changed something outside of `apply`.
-  public var onChange: (() -> Void)?
+  /// Called with the rows concerned when a retry changed something outside of `apply`.
+  public var onChange: (([RowID]) -> Void)?
   /// What was applied last.
   public private(set) var desired = DesiredState()
 
@@ -27,6 +27,10 @@ public final class Reconciler {
   private var poll = PollSettings()
   private var bridges: [String: LiveBridge] = [:]
   private var interfaces: [String: LiveInterface] = [:]
+  /// The interface behind each attached port.
+  private var names: [PortID: String] = [:]
+  /// Rows of interfaces that something happened to since `takeTouched`.
+  private var touched: Set<RowID> = []
   private var retryTimer: EventLoop.Timer?
 
   private struct LiveBridge {
@@ -63,22 +67,39 @@ public final class Reconciler {
     self.retryPause = retryPause
   }
 
-  public func apply(_ desired: DesiredState) {
+  /// Returns the rows of interfaces that something was done about.
+  @discardableResult
+  public func apply(_ desired: DesiredState) -> [RowID] {
     self.desired = desired
     applyPollSettings()
+    let changed = changedInterfaces()
     var freed = false
     // Two changes for poll threads, however much there is to do: what leaves is closed before what comes is made.
     datapath.change {
-      freed = removeUnwanted()
-      freed = reconfigure() || freed
+      freed = removeUnwanted(changed)
+      freed = reconfigure(changed) || freed
     }
     datapath.change {
       changeBridges()
-      alterInPlace()
-      assignNumbers()
-      attachMissing(retryFailed: freed)
+      alterInPlace(changed)
+      if !changed.isEmpty { assignNumbers() }
+      attachMissing(changed, retryFailed: freed)
     }
     scheduleRetry()
+    return takeTouched()
+  }
+
+  /// Names of the interfaces whose desired state is not what they have, or had, ascending.
+  private func changedInterfaces() -> [String] {
+    var changed: [String] = []
+    for (name, live) in interfaces where desired.interfaces[name] != live.desired { changed.append(name) }
+    for name in desired.interfaces.keys where interfaces[name] == nil { changed.append(name) }
+    return changed.sorted()
+  }
+
+  private func takeTouched() -> [RowID] {
+    defer { touched = [] }
+    return Array(touched)
   }
 
   /// Removes everything: the end of the program.
@@ -99,7 +120,7 @@ public final class Reconciler {
     guard !failed.isEmpty else { return }
     datapath.change { for name in failed.sorted() { attach(name) } }
     scheduleRetry()
-    onChange?()
+    onChange?(takeTouched())
   }
 }
 
@@ -132,17 +153,15 @@ extension Reconciler {
 
   /// The interface behind a port of the datapath.
   public func interface(of port: PortID) -> DesiredInterface? {
-    interfaces.values.first { live in
-      if case .attached(port, _) = live.state { true } else { false }
-    }?.desired
+    names[port].flatMap { interfaces[$0]?.desired }
   }
 }
 
 // Leaving.
 extension Reconciler {
-  private func removeUnwanted() -> Bool {
+  private func removeUnwanted(_ changed: [String]) -> Bool {
     var freed = false
-    for name in interfaces.keys.sorted() {
+    for name in changed {
       guard let live = interfaces[name] else { continue }
       let wanted = desired.interfaces[name]
       let stays = wanted.map {
@@ -157,9 +176,9 @@ extension Reconciler {
   }
 
   /// Applies changed options where the port can, and removes those that have to be made anew. Whether any were.
-  private func reconfigure() -> Bool {
+  private func reconfigure(_ changed: [String]) -> Bool {
     var freed = false
-    for name in interfaces.keys.sorted() {
+    for name in changed {
       guard let live = interfaces[name], let wanted = desired.interfaces[name],
         wanted.configuration != live.desired.configuration
       else { continue }
@@ -185,7 +204,9 @@ extension Reconciler {
 
   private func detach(_ name: String) {
     guard let live = interfaces.removeValue(forKey: name) else { return }
+    touched.insert(live.desired.row)
     if case .attached(let id, _) = live.state {
+      names[id] = nil
       datapath.removePort(id)
       Log.info("reconciler", "bridge \(live.desired.bridge): removed interface \(name)")
     }
@@ -223,9 +244,11 @@ extension Reconciler {
     }
   }
 
-  private func alterInPlace() {
-    for (name, live) in interfaces {
-      guard let wanted = desired.interfaces[name], wanted != live.desired else { continue }
+  private func alterInPlace(_ changed: [String]) {
+    for name in changed {
+      guard let live = interfaces[name], let wanted = desired.interfaces[name] else { continue }
+      touched.insert(live.desired.row)
+      touched.insert(wanted.row)
       if case .attached(let id, _) = live.state, wanted.vlan != live.desired.vlan {
         datapath.setVLAN(wanted.vlan, of: id)
       }
@@ -239,20 +262,26 @@ extension Reconciler {
   private func assignNumbers() {
     let byBridge = Dictionary(grouping: desired.interfaces.values, by: \.bridge)
     for (bridge, interfaces) in byBridge {
-      let requests = interfaces.sorted { $0.name < $1.name }.map { ($0.name, $0.number) }
+      let old = bridges[bridge]?.numbers
+      let unsettled = interfaces.filter { old?.isSettled($0.name, $0.number) != true }
+      let requests = unsettled.sorted { $0.name < $1.name }.map { ($0.name, $0.number) }
+      if requests.isEmpty { continue }
       bridges[bridge]?.numbers.assign(requests)
+      for interface in unsettled where old?[interface.name] != bridges[bridge]?.numbers[interface.name] {
+        touched.insert(interface.row)
+      }
     }
   }
 
-  private func attachMissing(retryFailed: Bool) {
+  private func attachMissing(_ changed: [String], retryFailed: Bool) {
+    var missing = changed.filter { interfaces[$0] == nil }
+    if retryFailed { missing += failedInterfaces }
     // Local ports first, so that a new bridge has its own before others; then by name.
-    let wanted = desired.interfaces.values.sorted {
+    let wanted = missing.compactMap { desired.interfaces[$0] }.sorted {
       ($0.number == .local ? 0 : 1, $0.name) < ($1.number == .local ? 0 : 1, $1.name)
     }
     for interface in wanted {
-      if let live = interfaces[interface.name] {
-        guard retryFailed, case .failed = live.state else { continue }
-      } else {
+      if interfaces[interface.name] == nil {
         interfaces[interface.name] = LiveInterface(
           desired: interface, state: .failed(Failure(error: "not set up yet", attempts: 0, retryAt: 0)))
       }
@@ -260,11 +289,16 @@ extension Reconciler {
     }
   }
 
+  private var failedInterfaces: [String] {
+    interfaces.compactMap { name, live in if case .failed = live.state { name } else { nil } }
+  }
+
   /// Makes the port of an interface in state `failed`.
   private func attach(_ name: String) {
     guard let live = interfaces[name], case .failed(let failure) = live.state,
       let bridge = bridges[live.desired.bridge]
     else { return }
+    touched.insert(live.desired.row)
     do throws(PortError) {
       guard let number = bridge.numbers[name] else {
         throw PortError("bridge \(live.desired.bridge) has no OpenFlow port number left for \(name)")
@@ -273,6 +307,7 @@ extension Reconciler {
       let id = try datapath.addPort(
         port, to: bridge.id, vlan: live.desired.vlan, affinity: live.desired.affinity)
       interfaces[name]?.state = .attached(id, port)
+      names[id] = name
       Log.info("reconciler", "bridge \(live.desired.bridge): added interface \(name) on port \(number)")
       if let error = port.status.error { Log.warning("reconciler", "interface \(name): \(error)") }
     } catch {

@@ -5,14 +5,17 @@ import OVSDB
 ///
 /// Theory of operation. Nothing is queued. `write` computes every status column from the live state, compares with
 /// the replica, and sends the differences as one transaction guarded by the lock; what changes meanwhile is found by
-/// the next comparison, which follows the reply. So `cur_cfg`, `ofport` and `error` of a configuration change always
+/// the next comparison, which follows the reply. Of thousands of interfaces only those are compared of which something
+/// may have changed: their rows, their ports, what the switch did about them, or their statistics. So `cur_cfg`, `ofport` and `error` of a configuration change always
 /// appear together, leftovers of an earlier run are overwritten, and the echo of an own write finds nothing to do.
 /// Configuration changes are answered at once, link changes at most ten times per second.
 final class StatusWriter {
   static let lock = "ovs_vswitchd"
 
   /// The rows last carried out; nil writes nothing.
-  var rows: SwitchRows?
+  var rows: SwitchRows? {
+    didSet { if rows == nil || oldValue == nil { suspectAll() } }
+  }
 
   private let loop: EventLoop
   private let client: Client
@@ -24,6 +27,8 @@ final class StatusWriter {
   /// Monotonic nanoseconds.
   private var lastWrite: UInt64 = 0
   private var statistics: [RowID: Datum] = [:]
+  /// Interfaces that may have to be written; nil stands for all.
+  private var suspects: Set<RowID>?
 
   private static let collectMilliseconds = 100
   private static let pauseAfterFailure = 1000
@@ -49,7 +54,13 @@ final class StatusWriter {
       guard let id = reconciler.condition(of: interface.name)?.attached?.id else { continue }
       statistics[interface.row] = StatusColumns.statistics(datapath.statistics(of: id))
     }
+    suspectAll()
   }
+
+  /// Has these interfaces compared by the next `write`.
+  func suspect(_ rows: [RowID]) { suspects?.formUnion(rows) }
+
+  private func suspectAll() { suspects = nil }
 
   /// Writes what differs, now, or as soon as the transaction under way has its reply.
   func write() {
@@ -61,6 +72,7 @@ final class StatusWriter {
     timer = nil
     guard client.isSynchronized, client.hasLock, let replica = client.replica, let rows else { return }
     var transaction = differences(replica, rows)
+    suspects = []
     guard !transaction.isEmpty else { return }
     transaction.assertLock(Self.lock)
     isWriting = true
@@ -74,8 +86,9 @@ final class StatusWriter {
     isDirty = false
     switch result {
     case .success: if again { write() }
-    case .failure(.notConnected), .failure(.connectionLost): break  // All is written anew after reconnection.
+    case .failure(.notConnected), .failure(.connectionLost): suspectAll()  // Written anew after reconnection.
     case .failure(let error):
+      suspectAll()
       Log.warning("status", "the database refused the switch's status: \(error)")
       schedule(after: Self.pauseAfterFailure)
     }
@@ -108,9 +121,12 @@ final class StatusWriter {
     for bridge in reconciler.desired.bridges.values {
       wanted.append(("Bridge", bridge.row, StatusColumns.bridge(bridge)))
     }
-    for row in Set(rows.bridges.flatMap { $0.ports.flatMap { $0.interfaces.map(\.id) } }) {
+    let everything = { Set(rows.bridges.flatMap { $0.ports.flatMap { $0.interfaces.map(\.id) } }) }
+    for row in suspects ?? everything() {
       guard let name = replica.row("Interface", row)?.string("name") else { continue }
       let accepted = reconciler.desired.interfaces[name]?.row == row
+      // A row that the switch does not follow is not its to write.
+      guard accepted || reconciler.desired.refusals[row] != nil || suspects == nil else { continue }
       let condition = accepted ? reconciler.condition(of: name) : nil
       // A port has counters from the moment it is there, not from the next period on.
       if statistics[row] == nil, let id = condition?.attached?.id {

@@ -112,7 +112,7 @@ final class SwitchDaemon {
         loop, remote: remote, datapath, PortFactory(loop, links),
         runDirectory: daemon.options.runDirectory)
       self.follower = follower
-      datapath.onStatusChange = { [weak follower] _ in follower?.statusChanged() }
+      datapath.onStatusChange = { [weak follower] port in follower?.statusChanged(port) }
       if let path = daemon.options.controlSocket {
         let control = try ControlServer(loop, path: path, program: "switchd") { [loop] in loop.stop() }
         for command in RuntimeCommands(datapath, follower.reconciler).table { control.add(command) }

@@ -105,6 +105,8 @@ final class FakeDatapath: DatapathControl {
     ports[port].flatMap { counters[$0.port.name] } ?? PortStatistics()
   }
 
+  func id(of name: String) -> PortID? { ports.first { $0.value.port.name == name }?.key }
+
   func port(named name: String) -> FakePort? { ports.values.first { $0.port.name == name }?.port }
 
   /// What forwards where, without identities.

@@ -47,6 +47,59 @@ import Testing
     #expect(laboratory.row("Interface", "eth9")?.string("error") == nil)
   }
 
+  /// What the switch wrote itself, and what it does not look at, is no reason to compare everything again; and what
+  /// somebody else wrote into a status column is put right.
+  @Test func onlyConfigurationLeadsToAComparison() throws {
+    _ = laboratory.addSwitch(datapath, ports)
+    try laboratory.configure(
+      Operations.addBridge("br0") + Operations.addPort("br0", "t", "tap")
+        + Operations.addPort("br0", "u", "tap"))
+    let before = datapath.changes
+    try laboratory.transact([Operations.set("Interface", "t", ["ofport": 7, "error": "nonsense"])])
+    try laboratory.wait("the status is right again") {
+      laboratory.row("Interface", "t")?.integer("ofport") == 1
+        && laboratory.row("Interface", "t")?.string("error") == nil
+    }
+    #expect(datapath.changes == before)
+    try laboratory.configure([Operations.set("Port", "u", ["tag": 5])])
+    #expect(datapath.changes > before)
+    #expect(datapath.picture.ports["u"]?.vlan.tag == 5)
+    #expect(laboratory.row("Interface", "t")?.integer("ofport") == 1)
+  }
+
+  @Test func manyPortsAreTwoChanges() throws {
+    _ = laboratory.addSwitch(datapath, ports)
+    try laboratory.configure(Operations.addBridge("br0"))
+    let before = datapath.changes
+    try laboratory.configure((0..<100).flatMap { Operations.addPort("br0", "t\($0)", "tap") })
+    #expect(datapath.changes == before + 2)
+    #expect(datapath.picture.ports.count == 101)
+  }
+
+  @Test func affinityReachesTheDatapathAndTheRow() throws {
+    _ = laboratory.addSwitch(datapath, ports)
+    try laboratory.configure(
+      Operations.addBridge("br0")
+        + Operations.addPort(
+          "br0", "t", "tap", ["other_config": Operations.map(["pmd-rxq-affinity": "0:1"])]))
+    #expect(datapath.picture.ports["t"]?.affinity == [0: 1])
+    #expect(laboratory.row("Interface", "t")?.string("error")?.contains("pmd-cpu-mask") == true)
+    #expect(laboratory.row("Interface", "t")?.integer("ofport") == 1)
+    try laboratory.configure([
+      [
+        "op": "update", "table": "Open_vSwitch", "where": [],
+        "row": ["other_config": Operations.map(["pmd-cpu-mask": "2"])],
+      ]
+    ])
+    #expect(datapath.poll.cpus == [1])
+    try laboratory.wait("the error is gone") { laboratory.row("Interface", "t")?.string("error") == nil }
+    try laboratory.configure([
+      Operations.set("Interface", "t", ["other_config": Operations.map(["pmd-rxq-affinity": "0:1,1:x"])])
+    ])
+    #expect(datapath.picture.ports["t"]?.affinity == [:])
+    #expect(laboratory.row("Interface", "t")?.string("error")?.contains("QUEUE:CPU") == true)
+  }
+
   @Test func changesWithoutNextCfgAreCarriedOutToo() throws {
     _ = laboratory.addSwitch(datapath, ports)
     try laboratory.configure(Operations.addBridge("br0"))
@@ -85,7 +138,7 @@ import Testing
       try laboratory.transact([
         Operations.set("Bridge", "br0", ["external_ids": Operations.map(["a": "\(round)"])])
       ])
-      follower.statusChanged()
+      follower.statusChanged(try #require(datapath.id(of: "t")))
     }
     #expect(laboratory.batches.count == before + 5)
     #expect(datapath.commands.count == 3)
@@ -104,7 +157,7 @@ import Testing
     port.status.linkUp = false
     port.status.linkResets = 1
     port.status.mtu = 9000
-    follower.statusChanged()
+    follower.statusChanged(try #require(datapath.id(of: "t")))
     try laboratory.wait("the link is down") {
       laboratory.row("Interface", "t")?.string("link_state") == "down"
     }

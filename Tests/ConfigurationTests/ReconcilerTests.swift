@@ -71,7 +71,7 @@ import Testing
   @Test func aFailedPortIsTriedAgainUntilItWorks() {
     ports.failures["eth1"] = "there is no network device eth1"
     var changes = 0
-    reconciler.onChange = { changes += 1 }
+    reconciler.onChange = { _ in changes += 1 }
     apply(rows(bridge("br0", [port("eth1"), port("t", "tap")])))
     #expect(reconciler.condition(of: "eth1")?.error == "there is no network device eth1")
     #expect(reconciler.condition(of: "eth1")?.number == nil)

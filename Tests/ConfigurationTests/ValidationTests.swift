@@ -103,6 +103,42 @@ import Testing
     #expect(state.refusals[rowID("interface", "qinq")]?.contains("vlan_mode \"dot1q-tunnel\"") == true)
   }
 
+  @Test func pollSettingsAreRead() {
+    var wanted = rows(bridge("br0"))
+    wanted.otherConfig = [
+      "poll-idle-microseconds": "250", "pmd-rxq-isolate": "false", "pmd-auto-lb": "true",
+      "pmd-auto-lb-rebal-interval": "0", "pmd-auto-lb-load-threshold": "70",
+      "pmd-auto-lb-improvement-threshold": "5",
+    ]
+    let poll = judge(wanted).poll
+    #expect(poll.idleMicroseconds == 250 && !poll.isolatesPinned && poll.balancing.isEnabled)
+    #expect(poll.balancing.interval == 1 && poll.balancing.loadThreshold == 70)
+    #expect(poll.balancing.improvementThreshold == 5)
+    wanted.otherConfig = [
+      "poll-idle-microseconds": "-1", "pmd-auto-lb": "yes", "pmd-auto-lb-load-threshold": "101",
+    ]
+    let refused = judge(wanted)
+    #expect(refused.poll == PollSettings())
+    #expect(refused.warnings.count == 3)
+  }
+
+  @Test(arguments: ["0", "0:", ":1", "a:1", "0:-1", "0:1:2", "0:99999999999999999999", "0:1;1:2"])
+  func anAffinityThatMakesNoSenseIsIgnored(text: String) {
+    var row = InterfaceRow(id: rowID("interface", "t"), name: "t")
+    row.otherConfig = ["pmd-rxq-affinity": text]
+    let (affinity, problem) = InterfaceConfiguration.affinity(row, cpus: [1])
+    #expect(affinity.isEmpty)
+    #expect(problem?.contains("QUEUE:CPU") == true)
+  }
+
+  @Test func anAffinityIsRead() {
+    var row = InterfaceRow(id: rowID("interface", "t"), name: "t")
+    row.otherConfig = ["pmd-rxq-affinity": "0:3, 1:5"]
+    #expect(InterfaceConfiguration.affinity(row, cpus: [3, 5]).cpus == [0: 3, 1: 5])
+    #expect(InterfaceConfiguration.affinity(row, cpus: [3, 5]).problem == nil)
+    #expect(InterfaceConfiguration.affinity(row, cpus: [3]).problem?.contains("receive queue 1") == true)
+  }
+
   @Test func badSettingsAreIgnoredWithAWarning() throws {
     let config = [
       "mac-aging-time": "soon", "mac-table-size": "100", "forward-bpdu": "true",

@@ -134,11 +134,13 @@ import Testing
     let trunk = VLANConfiguration()
     let bench = try Bench([trunk, trunk, trunk], cpus: [0, 1])
     func threads() -> [Int] { bench.datapath.receiveQueueStatistics().prefix(2).map(\.thread) }
+    var settings = bench.poll
+    settings.isolatesPinned = false
+    try bench.datapath.apply(settings)
     for (id, _) in bench.ports { bench.datapath.setAffinity([0: 0], of: id) }
     for (id, _) in bench.ports { bench.datapath.setAffinity([:], of: id) }
     try expectAllInOrder(bench, sources: 2, each: 2000) { _ in }
     #expect(threads() == [0, 0])
-    var settings = bench.poll
     settings.balancing.isEnabled = true
     settings.balancing.loadThreshold = 0
     settings.balancing.improvementThreshold = 101
