@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <linux/ethtool.h>
+#include <linux/filter.h>
 #include <linux/sockios.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
@@ -17,6 +18,9 @@
 
 #ifndef PACKET_IGNORE_OUTGOING
 #define PACKET_IGNORE_OUTGOING 23
+#endif
+#ifndef PACKET_FANOUT_FLAG_IGNORE_OUTGOING
+#define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000  // Linux 5.16
 #endif
 
 static struct ifreq request_for(const char *name) {
@@ -128,7 +132,20 @@ static int set_option(int socket, int level, int option, int value) {
   return setsockopt(socket, level, option, &value, sizeof value);
 }
 
-int cl_packet_socket(int index, int buffer_bytes) {
+static int join_fanout(int raw, int *group) {
+  int mode = PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
+  if (*group >= 0) return set_option(raw, SOL_PACKET, PACKET_FANOUT, mode << 16 | *group);
+  socklen_t length = sizeof *group;
+  if (set_option(raw, SOL_PACKET, PACKET_FANOUT, (mode | PACKET_FANOUT_FLAG_UNIQUEID) << 16) != 0 ||
+      getsockopt(raw, SOL_PACKET, PACKET_FANOUT, group, &length) != 0)
+    return -1;
+  *group &= 0xFFFF;
+  return 0;
+}
+
+// Opens a packet socket on interface `index`. With `fanout`, it receives nothing yet and joins the group
+// `*fanout`, or makes one that no other program has and stores its number if that is negative.
+static int open_packet_socket(int index, int buffer_bytes, int *fanout) {
   // Protocol 0: nothing is received before bind names the interface.
   int raw = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (raw < 0) return -1;
@@ -139,17 +156,35 @@ int cl_packet_socket(int index, int buffer_bytes) {
   struct packet_mreq membership = {.mr_ifindex = index, .mr_type = PACKET_MR_PROMISC};
   struct sockaddr_ll address = {
       .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = index};
-  if (set_option(raw, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) != 0 ||
-      set_option(raw, SOL_PACKET, PACKET_AUXDATA, 1) != 0 ||
-      set_option(raw, SOL_PACKET, PACKET_VNET_HDR, 1) != 0 ||
-      bind(raw, (struct sockaddr *)&address, sizeof address) != 0 ||
-      setsockopt(raw, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof membership) != 0) {
-    int error = errno;
-    close(raw);
-    errno = error;
-    return -1;
+  struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+  struct sock_fprog filter = {.len = 1, .filter = &none};
+  if (set_option(raw, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) == 0 &&
+      set_option(raw, SOL_PACKET, PACKET_AUXDATA, 1) == 0 &&
+      set_option(raw, SOL_PACKET, PACKET_VNET_HDR, 1) == 0 &&
+      (!fanout || setsockopt(raw, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0) &&
+      bind(raw, (struct sockaddr *)&address, sizeof address) == 0 &&
+      (!fanout || join_fanout(raw, fanout) == 0) &&
+      setsockopt(raw, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof membership) == 0)
+    return raw;
+  int error = errno;
+  close(raw);
+  errno = error;
+  return -1;
+}
+
+int cl_packet_sockets(int index, int buffer_bytes, int count, int *sockets) {
+  int fanout = -1, ready = 0, error = 0;
+  while (ready < count && !error) {
+    sockets[ready] = open_packet_socket(index, buffer_bytes, count > 1 ? &fanout : NULL);
+    if (sockets[ready] < 0) error = errno; else ready++;
   }
-  return raw;
+  // Only now that each frame has one receiver: before, every socket outside the group was to have them all.
+  for (int queue = 0; queue < ready && count > 1 && !error; queue++)
+    if (set_option(sockets[queue], SOL_SOCKET, SO_DETACH_FILTER, 0) != 0) error = errno;
+  if (!error) return 0;
+  while (ready > 0) close(sockets[--ready]);
+  errno = error;
+  return -1;
 }
 
 int cl_kernel_is_at_least(int major, int minor) {

@@ -100,6 +100,8 @@ public struct Batch: ~Copyable {
   @inlinable public static var maximumFrameLength: Int { 65_535 + 256 }
   /// Room for one frame received by a system call.
   @inlinable public static var bufferStride: Int { 66_560 }
+  /// Bytes at `scratch`.
+  @inlinable public static var scratchLength: Int { 128 << 10 }
 
   /// `capacity` frames, of which `count` are valid.
   public let frames: UnsafeMutablePointer<Frame>
@@ -109,6 +111,9 @@ public struct Batch: ~Copyable {
   public var segmentCount: Int
   @usableFromInline let snapshots: UnsafeMutableRawPointer
   @usableFromInline let buffers: UnsafeMutableRawPointer
+  /// What a port needs during one call and may find as it left it at the next: `scratchLength` bytes aligned to a
+  /// page, zero at first. It belongs to the thread, so that a port costs no memory per thread that may enter it.
+  public let scratch: UnsafeMutableRawPointer
 
   public init() {
     frames = .allocate(capacity: Self.capacity)
@@ -118,9 +123,10 @@ public struct Batch: ~Copyable {
     snapshots.initializeMemory(as: UInt8.self, repeating: 0, count: Self.capacity * Self.snapshotStride)
     // Touched only by ports that receive through system calls, so that other threads never pay for its pages.
     let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-    let pages = mmap(nil, Self.capacity * Self.bufferStride, PROT_READ | PROT_WRITE, flags, -1, 0)
+    let pages = mmap(nil, Self.mappedLength, PROT_READ | PROT_WRITE, flags, -1, 0)
     precondition(pages != nil && pages != MAP_FAILED, "no address space for a poll thread's receive buffers")
-    buffers = pages!
+    scratch = pages!
+    buffers = pages! + Self.scratchLength
     count = 0
     segmentCount = 0
   }
@@ -129,8 +135,10 @@ public struct Batch: ~Copyable {
     frames.deallocate()
     segments.deallocate()
     snapshots.deallocate()
-    munmap(buffers, Self.capacity * Self.bufferStride)
+    munmap(scratch, Self.mappedLength)
   }
+
+  private static var mappedLength: Int { scratchLength + capacity * bufferStride }
 
   /// Where frame `index` keeps its snapshot; `headroom` writable bytes lie before it, `snapshotLength` behind.
   // SAFETY: `index < capacity` is the caller's duty (a burst counter).

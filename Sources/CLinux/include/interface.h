@@ -39,9 +39,9 @@ int cl_tap_set_mac(int fd, const unsigned char *six);
 // A datagram socket in the device's network namespace, or -1 with errno.
 int cl_tap_namespace_socket(int fd);
 
-// Opens a packet socket on interface `index`: promiscuous, deaf to its own transmissions, with auxiliary data and
-// virtio-net headers. A descriptor, or -1 with errno.
-int cl_packet_socket(int index, int buffer_bytes);
+// Opens `count` packet sockets on interface `index`, which share its frames by flow: promiscuous, deaf to what is
+// sent through the interface, with auxiliary data and virtio-net headers. 0, or -1 with errno and none open.
+int cl_packet_sockets(int index, int buffer_bytes, int count, int *sockets);
 
 // Whether the running kernel is `major.minor` or newer: 1 or 0.
 int cl_kernel_is_at_least(int major, int minor);

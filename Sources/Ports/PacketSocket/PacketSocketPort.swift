@@ -12,7 +12,8 @@ import Packet
 //     the socket's interface still has that name      → take its state
 //     it was renamed, deleted or moved away           → close, say so, wait for one of that name
 //
-// An interface that is down keeps its socket: the kernel resumes by itself when it comes up.
+// An interface that is down keeps its sockets: the kernel resumes by itself when it comes up. "The socket" is as many
+// sockets as there are receive queues, opened and closed together.
 
 /// A port that is an existing interface, through a packet socket: kind `system`.
 public final class PacketSocketPort: Port {
@@ -23,7 +24,7 @@ public final class PacketSocketPort: Port {
   private var configuration: PortConfiguration
   private let links: any LinkSource
   private let face: PacketSocketFace
-  private var socket: FileDescriptor?
+  private var sockets: QueueDescriptors?
   /// The interface the socket is bound to, or the last one of our name.
   private var link: LinkState?
   private var environment: PortEnvironment?
@@ -39,11 +40,13 @@ public final class PacketSocketPort: Port {
     // UDP segmentation through virtio-net headers came with Linux 6.2.
     var accepts: OffloadCapabilities = [.checksum, .tcp4, .tcp6, .ecn]
     if cl_kernel_is_at_least(6, 2) == 1 { accepts.insert(.udp) }
-    face = PacketSocketFace(accepts: accepts)
+    face = PacketSocketFace(queueCount: try QueueDescriptors.count(configuration), accepts: accepts)
   }
 
   public var io: PortIO { face.io }
-  public var receiveQueueCount: Int { 1 }
+  public var receiveQueueCount: Int { face.queueCount }
+  /// Sockets take messages from any number of threads at once.
+  public var transmitQueueCount: Int { .max }
 
   public func start(_ environment: PortEnvironment) throws(PortError) {
     try InterfaceName.check(name)
@@ -53,7 +56,9 @@ public final class PacketSocketPort: Port {
   }
 
   public func reconfigure(_ configuration: PortConfiguration) throws(PortError) -> Bool {
-    guard configuration.name == name, configuration.kind == self.configuration.kind else { return false }
+    guard configuration.name == name, configuration.kind == self.configuration.kind,
+      try QueueDescriptors.count(configuration) == face.queueCount
+    else { return false }
     let isNewMTU = configuration.requestedMTU != self.configuration.requestedMTU
     self.configuration = configuration
     if isNewMTU { applyMTU() }
@@ -68,23 +73,23 @@ public final class PacketSocketPort: Port {
   // MARK: Following the interface
 
   private func follow() {
-    let before = (error, link, socket == nil)
+    let before = (error, link, isAttached)
     let present = links.link(named: name)
-    if let bound = link, socket != nil, present?.index != bound.index {
+    if let bound = link, isAttached, present?.index != bound.index {
       detach()
       error = departure(of: bound)
       Log.info("system", error ?? "")
       link = nil
     }
     if let present {
-      if socket == nil { attach(to: present) }
+      if !isAttached { attach(to: present) }
       if present.isRunning != link?.isRunning, link != nil { linkResets += 1 }
       link = present
-    } else if socket == nil, error == nil || link != nil {
+    } else if !isAttached, error == nil || link != nil {
       error = missing
       link = nil
     }
-    if before != (error, link, socket == nil) { environment?.statusChanged() }
+    if before != (error, link, isAttached) { environment?.statusChanged() }
   }
 
   private var missing: String {
@@ -103,15 +108,19 @@ public final class PacketSocketPort: Port {
       error = "\(name) is not an Ethernet interface; only those can be ports of a bridge"
       return
     }
-    let raw = cl_packet_socket(Int32(clamping: present.index), Self.socketBufferBytes)
-    guard raw >= 0 else {
+    var opened = [Int32](repeating: -1, count: face.queueCount)
+    let result = cl_packet_sockets(
+      Int32(clamping: present.index), Self.socketBufferBytes, Int32(opened.count), &opened)
+    guard result == 0 else {
       error = openError(errno)
       return
     }
-    socket = FileDescriptor(owning: raw)
+    var queues = QueueDescriptors()
+    for raw in opened { queues.append(FileDescriptor(owning: raw)) }
+    sockets = consume queues
     error = nil
-    face.activate(raw)
-    environment?.setWaitDescriptor(0, raw, false)
+    face.activate(opened)
+    for (queue, raw) in opened.enumerated() { environment?.setWaitDescriptor(queue, raw, false) }
     environment?.wake()
     applyMTU()
   }
@@ -119,17 +128,19 @@ public final class PacketSocketPort: Port {
   private func openError(_ code: Int32) -> String {
     switch code {
     case EPERM, EACCES:
-      "open a packet socket on \(name): permission denied; run as root, or grant CAP_NET_RAW"
-    case ENODEV, ENXIO: missing
-    default: SystemError("open a packet socket on \(name)", code: code).description
+      return "open a packet socket on \(name): permission denied; run as root, or grant CAP_NET_RAW"
+    case ENODEV, ENXIO: return missing
+    case EINVAL where face.queueCount > 1 && cl_kernel_is_at_least(5, 16) == 0:
+      return "\(name): several receive queues on an interface need Linux 5.16; remove options:n_rxq"
+    default: return SystemError("open a packet socket on \(name)", code: code).description
     }
   }
 
   private func detach() {
-    guard socket != nil else { return }
-    environment?.setWaitDescriptor(0, nil, false)
+    guard isAttached else { return }
+    for queue in 0..<face.queueCount { environment?.setWaitDescriptor(queue, nil, false) }
     if face.deactivate() { environment?.synchronize() }
-    socket = nil
+    sockets = nil
   }
 
   private func applyMTU() {
@@ -140,9 +151,16 @@ public final class PacketSocketPort: Port {
     }
   }
 
+  private var isAttached: Bool {
+    switch sockets {
+    case .some: true
+    case .none: false
+    }
+  }
+
   private var socketNumber: Int32? {
-    switch socket {
-    case .some(let socket): socket.raw
+    switch sockets {
+    case .some(let sockets): sockets.raw.first
     case .none: nil
     }
   }
@@ -153,7 +171,7 @@ public final class PacketSocketPort: Port {
     var status = PortStatus()
     status.error = error ?? mtuError ?? masterError
     status.linkResets = linkResets
-    guard socket != nil, let link else { return status }
+    guard isAttached, let link else { return status }
     status.adminUp = link.isUp
     status.linkUp = link.isUp && link.isRunning
     status.linkSpeed = link.speed
@@ -162,6 +180,7 @@ public final class PacketSocketPort: Port {
     status.macAddress = link.macAddress
     status.interfaceIndex = link.index
     if let kind = link.kind { status.details["driver_name"] = kind }
+    if face.queueCount > 1 { status.details["n_rxq"] = String(face.queueCount) }
     return status
   }
 

@@ -5,32 +5,36 @@ import Synchronization
 
 /// The data face of a TAP device: one read or write per frame, a virtio-net header before each.
 ///
-/// One thread receives while another may transmit; the two share nothing that either writes.
+/// A thread may receive from each queue while any number of others transmit; they share nothing that any of them
+/// writes.
 public struct TAPIO: ~Copyable {
-  /// Cleared by the control face, which then synchronises, before it touches `descriptor`.
+  /// Cleared by the control face, which then synchronises, before it touches `descriptors`.
   let isActive = Atomic<Bool>(false)
-  var descriptor: Int32 = -1
+  /// One per queue.
+  private let descriptors: UnsafeMutablePointer<Int32>
+  let queueCount: Int
   private let acceptedOffloads = Atomic<UInt32>(0)
   /// An eventfd of the control face: raised once when the device turns out to be gone.
   private let failure: Int32
   private let hasFailed = Atomic<Bool>(false)
-  /// The transmitting side's scratch.
-  private let gather: UnsafeMutablePointer<GatherList>
 
-  init(failure: Int32) {
+  /// Where in its buffer a frame begins: 66 bytes of Ethernet, IPv4 and TCP headers further is a cache line. The
+  /// network header lies before it.
+  private static var frameOffset: Int { 62 }
+
+  init(queueCount: Int, failure: Int32) {
+    precondition(MessageScratch.fits)
+    self.queueCount = queueCount
     self.failure = failure
-    gather = .allocate(capacity: 1)
-    gather.initialize(to: GatherList())
+    descriptors = .allocate(capacity: queueCount)
+    descriptors.initialize(repeating: -1, count: queueCount)
   }
 
-  deinit {
-    gather.deinitialize(count: 1)
-    gather.deallocate()
-  }
+  deinit { descriptors.deallocate() }
 
-  /// Points the face at a new descriptor. Only while inactive.
-  mutating func attach(_ descriptor: Int32, accepts: OffloadCapabilities) {
-    self.descriptor = descriptor
+  /// Points the face at new descriptors, one per queue. Only while inactive.
+  func attach(_ descriptors: [Int32], accepts: OffloadCapabilities) {
+    for queue in 0..<queueCount { self.descriptors[queue] = descriptors[queue] }
     acceptedOffloads.store(accepts.rawValue, ordering: .relaxed)
     hasFailed.store(false, ordering: .relaxed)
   }
@@ -42,11 +46,12 @@ public struct TAPIO: ~Copyable {
   // SAFETY: a buffer holds `bufferStride` bytes, the header included; at most `capacity` of them are filled.
   public func receive(queue: Int, into batch: inout Batch, _ counters: PortCounters) -> Int {
     guard isActive.load(ordering: .acquiring) else { return 0 }
-    let headerLength = GatherList.networkHeaderLength
+    let headerLength = MessageScratch.networkHeaderLength
+    let descriptor = descriptors[queue]
     var bytes = 0
     while batch.count < Batch.capacity {
-      let buffer = batch.buffer(batch.count)
-      let result = read(descriptor, buffer, Batch.bufferStride)
+      let buffer = batch.buffer(batch.count) + (Self.frameOffset &- headerLength)
+      let result = read(descriptor, buffer, Batch.bufferStride &- Self.frameOffset)
       guard result > headerLength else {
         if result < 0 && errno == EINTR { continue }
         if result < 0 && errno != EAGAIN { fail() }
@@ -57,10 +62,8 @@ public struct TAPIO: ~Copyable {
         counters.drop(.oversized)
         continue
       }
-      let word = UInt64(littleEndian: buffer.loadUnaligned(as: UInt64.self))
-      let checksumOffset = UInt16(littleEndian: buffer.loadUnaligned(fromByteOffset: 8, as: UInt16.self))
       batch.append(
-        received: buffer + headerLength, length: length, Offload(word: word, checksumOffset: checksumOffset))
+        received: buffer + headerLength, length: length, Offload(networkHeader: buffer))
       bytes = bytes &+ length
     }
     if batch.count > 0 {
@@ -83,15 +86,19 @@ public struct TAPIO: ~Copyable {
       counters.drop(.notReady, count)
       return
     }
+    let scratch = MessageScratch(batch)
+    let descriptor = descriptors[queue % queueCount]
+    var gather = GatherList(scratch)
     var sent = 0
     var bytes = 0
     for position in 0..<count {
       let outgoing = frames[Int(indices[position])]
-      gather.pointee.clear()
-      let pieces = gather.pointee.append(outgoing, from: batch)
+      gather.clear()
+      gather.append(outgoing, from: batch)
+      let message = scratch.outgoing[0].header
       var result: Int
       repeat {
-        result = writev(descriptor, pieces.baseAddress!, Int32(truncatingIfNeeded: pieces.count))
+        result = writev(descriptor, message.msg_iov, Int32(truncatingIfNeeded: message.msg_iovlen))
       } while result < 0 && errno == EINTR
       if result >= 0 {
         sent = sent &+ 1
@@ -133,9 +140,9 @@ public struct TAPIO: ~Copyable {
 final class TAPFace {
   private let pointer: UnsafeMutablePointer<TAPIO>
 
-  init(failure: Int32) {
+  init(queueCount: Int, failure: Int32) {
     pointer = .allocate(capacity: 1)
-    pointer.initialize(to: TAPIO(failure: failure))
+    pointer.initialize(to: TAPIO(queueCount: queueCount, failure: failure))
   }
 
   // SAFETY: the port lets go of its face only after it has deactivated it and synchronised.
@@ -145,13 +152,14 @@ final class TAPFace {
   }
 
   var io: PortIO { .tap(pointer) }
+  var queueCount: Int { pointer.pointee.queueCount }
 
-  /// Lets poll threads use `descriptor`.
-  func activate(_ descriptor: Int32, accepts: OffloadCapabilities) {
-    pointer.pointee.attach(descriptor, accepts: accepts)
+  /// Lets poll threads use `descriptors`, one per queue.
+  func activate(_ descriptors: [Int32], accepts: OffloadCapabilities) {
+    pointer.pointee.attach(descriptors, accepts: accepts)
     pointer.pointee.isActive.store(true, ordering: .releasing)
   }
 
-  /// Poll threads stop using the descriptor; true if they were. To be followed by `synchronize`.
+  /// Poll threads stop using the descriptors; true if they were. To be followed by `synchronize`.
   func deactivate() -> Bool { pointer.pointee.isActive.exchange(false, ordering: .releasing) }
 }

@@ -8,8 +8,9 @@ import Packet
 //
 // The descriptor is the device: it keeps working when the device is renamed or moved into another network namespace,
 // where no link event of ours tells about it. So nothing is concluded from links that appear or go; they only make
-// us look at the device again, through the descriptor. The device is gone when the descriptor says so (EBADFD), which
-// poll threads notice when they use it, and report by an eventfd. It is then made anew.
+// us look at the device again, through the descriptor; at a device elsewhere we look once a second. The device is gone
+// when the descriptor says so (EBADFD), which poll threads notice when they use it, and report by an eventfd. It is
+// then made anew. "The descriptor" is as many as there are queues, opened and closed together.
 //
 // A `tap` belongs to its user, who sets it up. An `internal` port is the host's own place on the bridge, with an
 // address that is the same each time. Neither is brought up here: that too is the user's decision.
@@ -26,10 +27,13 @@ public final class TAPPort: Port {
   private var environment: PortEnvironment?
   private var failureWatch: EventLoop.Watch?
   private var stopObserving: (() -> Void)?
-  private var retry: EventLoop.Timer?
+  /// To look again at a device that sends no link events, or to try again to make it.
+  private var nextLook: EventLoop.Timer?
   /// Why the device is not there, or not as configured.
   private var error: String?
   private var last: TAPDevice.State?
+  /// The state of which the datapath was told.
+  private var announced: TAPDevice.State?
   private var linkResets: Int64 = 0
 
   /// - Parameter links: consulted for errors, and followed as a hint that the device may have changed.
@@ -43,11 +47,13 @@ public final class TAPPort: Port {
     } catch {
       throw PortError(error.description)
     }
-    face = TAPFace(failure: failure.raw)
+    face = TAPFace(queueCount: try QueueDescriptors.count(configuration), failure: failure.raw)
   }
 
   public var io: PortIO { face.io }
-  public var receiveQueueCount: Int { 1 }
+  public var receiveQueueCount: Int { face.queueCount }
+  /// The device takes frames from any number of threads at once.
+  public var transmitQueueCount: Int { .max }
 
   public func start(_ environment: PortEnvironment) throws(PortError) {
     self.environment = environment
@@ -60,7 +66,9 @@ public final class TAPPort: Port {
   }
 
   public func reconfigure(_ configuration: PortConfiguration) throws(PortError) -> Bool {
-    guard configuration.name == name, configuration.kind == self.configuration.kind else { return false }
+    guard configuration.name == name, configuration.kind == self.configuration.kind,
+      try QueueDescriptors.count(configuration) == face.queueCount
+    else { return false }
     self.configuration = configuration
     error = nil
     apply()
@@ -71,7 +79,7 @@ public final class TAPPort: Port {
   public func close() {
     stopObserving?()
     failureWatch?.cancel()
-    retry?.cancel()
+    nextLook?.cancel()
     detach()
   }
 
@@ -79,15 +87,16 @@ public final class TAPPort: Port {
 
   private func open() throws(PortError) {
     let existing = links.link(named: name)
-    let opened = try TAPDevice(name: name, kindOfExisting: existing.map { $0.kind ?? "a network card" })
-    let raw = opened.descriptor.raw
+    let opened = try TAPDevice(
+      name: name, queueCount: face.queueCount, kindOfExisting: existing.map { $0.kind ?? "a network card" })
+    let descriptors = opened.descriptors
     let accepts = opened.accepts
     device = consume opened
     error = nil
     apply()
-    last = device?.state()
-    face.activate(raw, accepts: accepts)
-    environment?.setWaitDescriptor(0, raw, false)
+    note(device?.state())
+    face.activate(descriptors, accepts: accepts)
+    for (queue, raw) in descriptors.enumerated() { environment?.setWaitDescriptor(queue, raw, false) }
     environment?.wake()
   }
 
@@ -112,7 +121,7 @@ public final class TAPPort: Port {
 
   private func detach() {
     guard device != nil else { return }
-    environment?.setWaitDescriptor(0, nil, false)
+    for queue in 0..<face.queueCount { environment?.setWaitDescriptor(queue, nil, false) }
     if face.deactivate() { environment?.synchronize() }
     device = nil
   }
@@ -128,17 +137,28 @@ public final class TAPPort: Port {
         if self.error != error.description { Log.warning("tap", "\(name): \(error)") }
         self.error = error.description
         last = nil
-        retry?.cancel()
-        retry = loop.after(milliseconds: 1000) { [unowned self] in look() }
+        lookAgain()
       }
       environment?.statusChanged()
       return
     }
     let state = device?.state()
-    guard state != last else { return }
-    if state?.isRunning != last?.isRunning { linkResets += 1 }
-    last = state
+    note(state)
+    if state?.index.flatMap(links.link(index:))?.name != state?.name { lookAgain() }
+    guard state != announced else { return }
+    announced = state
     environment?.statusChanged()
+  }
+
+  private func lookAgain() {
+    nextLook?.cancel()
+    nextLook = loop.after(milliseconds: 1000) { [unowned self] in look() }
+  }
+
+  private func note(_ state: TAPDevice.State?) {
+    guard state != last else { return }
+    if last != nil && state?.isRunning != last?.isRunning { linkResets += 1 }
+    last = state
   }
 
   // MARK: Status
@@ -147,8 +167,7 @@ public final class TAPPort: Port {
   public var status: PortStatus {
     var status = PortStatus()
     let state = device?.state()
-    if state?.isRunning != last?.isRunning { linkResets += 1 }
-    last = state
+    note(state)
     status.error = error
     status.linkResets = linkResets
     guard let state else { return status }
@@ -158,6 +177,7 @@ public final class TAPPort: Port {
     status.macAddress = state.macAddress
     status.interfaceIndex = state.index
     status.details["driver_name"] = "tun"
+    if face.queueCount > 1 { status.details["n_rxq"] = String(face.queueCount) }
     if state.name != name { status.details["name"] = state.name }
     return status
   }

@@ -15,7 +15,7 @@ func numberedFrame(_ number: UInt8, length: Int = 100, tags: [UInt8] = []) -> [U
 }
 
 /// An IPv4 datagram with a partial checksum.
-func datagram(payload: Int, tags: [UInt8] = []) -> [UInt8] {
+func datagram(payload: Int, tags: [UInt8] = [], flow: Int = 0) -> [UInt8] {
   func word(_ value: Int) -> [UInt8] { [UInt8(value >> 8 & 0xFF), UInt8(value & 0xFF)] }
   func sum(_ bytes: [UInt8]) -> Int {
     var sum = 0
@@ -28,7 +28,8 @@ func datagram(payload: Int, tags: [UInt8] = []) -> [UInt8] {
   let addresses: [UInt8] = [192, 0, 2, 1, 192, 0, 2, 2]
   var ip: [UInt8] = [0x45, 0] + word(28 + payload) + [0, 1, 0x40, 0, 64, 17, 0, 0] + addresses
   ip.replaceSubrange(10..<12, with: word(~sum(ip) & 0xFFFF))
-  let udp = word(4000) + word(9999) + word(8 + payload) + word(sum(addresses + [0, 17] + word(8 + payload)))
+  let udp =
+    word(4000 + flow) + word(9999) + word(8 + payload) + word(sum(addresses + [0, 17] + word(8 + payload)))
   let ethernet: [UInt8] = [255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 1] + tags + [8, 0]
   return ethernet + ip + udp + [UInt8](repeating: 0x5A, count: payload)
 }

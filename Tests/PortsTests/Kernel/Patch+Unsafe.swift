@@ -55,9 +55,9 @@ final class Patch {
 
   /// What `source` received by now: frames as bytes, with their offloads.
   // SAFETY: segments cover the frame; the array has its length.
-  func take(from source: PortIO) -> [(bytes: [UInt8], offload: Offload)] {
+  func take(from source: PortIO, queue: Int = 0) -> [(bytes: [UInt8], offload: Offload)] {
     batch.clear()
-    let count = source.receive(queue: 0, into: &batch, counters)
+    let count = source.receive(queue: queue, into: &batch, counters)
     let frames = (0..<count).map { index in
       let frame = batch.frames[index]
       let copy = UnsafeMutableRawPointer.allocate(byteCount: Int(frame.length), alignment: 1)
@@ -67,13 +67,15 @@ final class Patch {
       precondition(memcmp(copy, frame.header, Int(frame.headerLength)) == 0, "a snapshot unlike its frame")
       return (bytes: bytes, offload: frame.offload)
     }
-    source.release(queue: 0, batch, counters)
+    source.release(queue: queue, batch, counters)
     return frames
   }
 
   /// Transmits `frames`, their bytes cut into pieces of `piece`, as one burst per 32.
   // SAFETY: every piece lives until the burst has been sent.
-  func send(_ frames: [(bytes: [UInt8], offload: Offload)], to target: PortIO, piece: Int = 1000) {
+  func send(
+    _ frames: [(bytes: [UInt8], offload: Offload)], to target: PortIO, queue: Int = 0, piece: Int = 1000
+  ) {
     for start in stride(from: 0, to: frames.count, by: Batch.capacity) {
       batch.clear()
       var memory: [UnsafeMutableRawPointer] = []
@@ -104,8 +106,8 @@ final class Patch {
         indices[index] = UInt16(index)
         batch.count += 1
       }
-      target.transmit(queue: 0, outgoing, indices, count: batch.count, from: batch, counters)
-      target.flush(queue: 0, counters)
+      target.transmit(queue: queue, outgoing, indices, count: batch.count, from: batch, counters)
+      target.flush(queue: queue, counters)
     }
   }
 
@@ -119,6 +121,28 @@ final class Patch {
       let frames = take(from: source)
       if frames.isEmpty { usleep(500) }
       found += frames.filter { wanted($0.bytes) }
+    }
+    return found
+  }
+
+  /// Takes from all of `queues` until `count` frames that satisfy `wanted` came, or two seconds passed; and then what
+  /// else is there. By queue.
+  func await(
+    _ count: Int, from source: PortIO, queues: Int, where wanted: ([UInt8]) -> Bool
+  ) -> [[(bytes: [UInt8], offload: Offload)]] {
+    var found = [[(bytes: [UInt8], offload: Offload)]](repeating: [], count: queues)
+    let end = monotonicNanoseconds() + 2_000_000_000
+    var rest = 3
+    while rest > 0 && monotonicNanoseconds() < end {
+      var taken = 0
+      for queue in 0..<queues {
+        let frames = take(from: source, queue: queue)
+        taken += frames.count
+        found[queue] += frames.filter { wanted($0.bytes) }
+      }
+      if taken > 0 { continue }
+      if found.reduce(0, { $0 + $1.count }) >= count { rest -= 1 }
+      usleep(500)
     }
     return found
   }

@@ -1,6 +1,7 @@
 import Glibc
 import Linux
 import Packet
+import Synchronization
 import Testing
 
 @testable import Ports
@@ -143,7 +144,8 @@ struct TAPPortTests {
     let elsewhere = try NetworkNamespace()
     try inside { checks, namespace, loop, links in
       let port = try Self.tap("tap0", loop, links)
-      try port.start(.alone())
+      let announced = Mutex(0)
+      try port.start(.alone { announced.withLock { $0 += 1 } })
       defer { port.close() }
       try namespace.shell("ip link set tap0 netns \(elsewhere.path) name moved")
       checks.expect(loop.run(atMost: 2000) { links.link(named: "tap0") == nil }, "no event")
@@ -155,6 +157,12 @@ struct TAPPortTests {
       let patch = Patch()
       patch.send([(numberedFrame(1), .none)], to: port.io)
       checks.expect(patch.counters[.transmittedFrames] == 1, "not sent")
+
+      // No link event tells of this; the datapath, which enforces the MTU too, has to be told all the same.
+      announced.withLock { $0 = 0 }
+      try elsewhere.shell("ip link set moved mtu 9000")
+      checks.expect(loop.run(atMost: 5000) { announced.withLock { $0 > 0 } }, "not noticed")
+      checks.expect(port.status.mtu == 9000, "\(port.status)")
     }
   }
 
