@@ -67,7 +67,7 @@ let package = Package(
     tests(
       "PortsTests",
       ["Seeded", "Ports", "VirtioTesting", "Linux", "Packet", "VhostUser", "Virtio", "Netlink", "CLinux"]),
-    tests("DatapathTests", ["Seeded", "Datapath", "Ports", "VirtioTesting", "Linux", "Packet"]),
+    tests("DatapathTests", ["Seeded", "Datapath", "Ports", "Virtio", "VirtioTesting", "Linux", "Packet"]),
     tests("NetlinkTests", ["Netlink", "Linux", "CLinux"]),
     tests("JSONRPCTests", ["Seeded", "JSONRPC", "Linux"]),
     tests("OVSDBTests", ["Seeded", "OVSDB", "OVSDBTesting", "JSONRPC", "Linux"]),

@@ -15,6 +15,8 @@ public protocol DatapathControl: AnyObject {
   func addPort(_ port: any Port, to bridge: BridgeID, vlan: VLANConfiguration, affinity: [Int: Int])
     throws(PortError) -> PortID
   func setVLAN(_ vlan: VLANConfiguration, of port: PortID)
+  /// Bounds the frames of the port that are flooded; nil: no limit.
+  func setStormLimit(_ limit: StormLimit?, of port: PortID)
   /// Has receive queues polled on the processors named.
   func setAffinity(_ affinity: [Int: Int], of port: PortID)
   /// Forgets the addresses behind the port, and closes it.

@@ -37,6 +37,8 @@ public struct DesiredInterface: Equatable, Sendable {
   public var bridge: String
   public var configuration: PortConfiguration
   public var vlan: VLANConfiguration
+  /// The most frames of it that are flooded; nil: no limit.
+  public var stormLimit: StormLimit?
   /// The processor whose poll thread is to poll each receive queue, by queue.
   public var affinity: [Int: Int] = [:]
   /// The OpenFlow number asked for, or had in an earlier run.

@@ -1,3 +1,4 @@
+import Datapath
 import OVSDB
 import Packet
 import Ports
@@ -75,6 +76,17 @@ enum InterfaceConfiguration {
           + "thread: add that CPU to Open_vSwitch other_config:pmd-cpu-mask"
       }
     )
+  }
+
+  /// Reads other_config:storm-limit and storm-limit-burst, in frames.
+  ///
+  /// - Returns: the limit, and a sentence about a value that cannot be used.
+  static func stormLimit(_ row: InterfaceRow) -> (limit: StormLimit?, problem: String?) {
+    var reader = SettingReader(row.otherConfig, owner: row.name)
+    let burst = reader.integer("storm-limit-burst", in: StormLimit.rates)
+    let limit = reader.integer("storm-limit", in: StormLimit.rates)
+      .map { StormLimit(framesPerSecond: $0, burst: burst) }
+    return (limit, reader.warnings.first)
   }
 
   /// The kernel's rules for device names (`dev_valid_name`), and those of a file for sockets.

@@ -255,6 +255,9 @@ extension Reconciler {
       if case .attached(let id, _) = live.state, wanted.affinity != live.desired.affinity {
         datapath.setAffinity(wanted.affinity, of: id)
       }
+      if case .attached(let id, _) = live.state, wanted.stormLimit != live.desired.stormLimit {
+        datapath.setStormLimit(wanted.stormLimit, of: id)
+      }
       interfaces[name]?.desired = wanted
     }
   }
@@ -306,6 +309,7 @@ extension Reconciler {
       let port = try ports.makePort(live.desired.configuration)
       let id = try datapath.addPort(
         port, to: bridge.id, vlan: live.desired.vlan, affinity: live.desired.affinity)
+      if let limit = live.desired.stormLimit { datapath.setStormLimit(limit, of: id) }
       interfaces[name]?.state = .attached(id, port)
       names[id] = name
       Log.info("reconciler", "bridge \(live.desired.bridge): added interface \(name) on port \(number)")

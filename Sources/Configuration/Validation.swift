@@ -59,7 +59,9 @@ struct Validation {
       try claim(for: interface)
       let (affinity, problem) = InterfaceConfiguration.affinity(candidate.interface, cpus: state.poll.cpus)
       interface.affinity = affinity
-      state.refusals[interface.row] = problem
+      let (limit, complaint) = InterfaceConfiguration.stormLimit(candidate.interface)
+      interface.stormLimit = limit
+      state.refusals[interface.row] = problem ?? complaint
       state.interfaces[interface.name] = interface
     } catch {
       state.refusals[candidate.interface.id] = error.description

@@ -170,6 +170,9 @@ public final class Datapath {
     publish()
   }
 
+  /// Bounds the frames of this port that are flooded: broadcast, multicast, and to unknown addresses.
+  public func setStormLimit(_ limit: StormLimit?, of id: PortID) { state(id)?.configure(limit) }
+
   /// Has the receive queues polled by other threads (`pmd-rxq-affinity`; see `addPort`).
   public func setAffinity(_ affinity: [Int: Int], of id: PortID) {
     guard let state = state(id), state.affinity != affinity else { return }

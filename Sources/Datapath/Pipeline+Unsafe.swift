@@ -156,6 +156,7 @@ struct Pipeline: ~Copyable {
     _ index: Int, _ frame: Admitted, from source: Int, _ bridge: BridgeEntry, _ counters: PortCounters,
     _ view: borrowing View
   ) {
+    guard view.ports[source]?.slot.pointee.storm.admits() ?? false else { return counters.drop(.stormLimit) }
     var copies = 0
     for position in 0..<bridge.portCount {
       let output = Int(bridge.ports[position])

@@ -1,3 +1,4 @@
+import Linux
 import Ports
 
 /// A bridge's MAC table behind a pointer that views share.
@@ -58,6 +59,7 @@ final class PortState {
   private(set) var vlan: VLANConfiguration
   /// The processor each receive queue is asked to be polled on, by queue.
   var affinity: [Int: Int]
+  private var stormLimit: StormLimit?
   /// False while `Port.start` runs: the port is in no view yet.
   var isStarted = false
   /// The MTU the current view enforces.
@@ -141,12 +143,24 @@ final class PortState {
     return { old?.deallocate() }
   }
 
+  /// At once: views have no part in it. Nothing happens to the bucket if the limit is the same.
+  func configure(_ limit: StormLimit?) {
+    guard limit != stormLimit else { return }
+    stormLimit = limit
+    applyStormLimit()
+  }
+
+  private func applyStormLimit() {
+    slot.pointee.storm.set(stormLimit, cyclesPerSecond: TSCClock.shared.cyclesPerSecond)
+  }
+
   /// After the poll threads were stopped: keeps what they had counted, and makes counters for new ones.
   func changeThreads(to count: Int) {
     retired = statistics
     freeSlot()
     slot = .allocate(capacity: 1)
     slot.initialize(to: PortSlot(index: index, threadCount: count))
+    applyStormLimit()
     shownTransmitQueues = nil
     for index in queues.indices { queues[index].shownThread = nil }
   }

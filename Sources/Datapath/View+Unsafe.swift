@@ -18,6 +18,8 @@ import Synchronization
 /// What of a port outlives views: its transmit locks and its counters.
 struct PortSlot: ~Copyable {
   let index: UInt16
+  /// What bounds the frames of this port that are flooded.
+  let storm = StormBucket()
   /// One per transmit queue, up to one per poll thread; each on cache lines of its own.
   private let transmitLocks: UnsafeMutableRawPointer
   /// One per poll thread.

@@ -15,6 +15,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case reservedAddress
   /// The frame's VLAN is not one of the port's.
   case vlanNotAllowed
+  /// Broadcast, multicast or to an unknown address, beyond the port's storm limit.
+  case stormLimit
   /// The destination is behind the port the frame came from, or there is nowhere to send it.
   case noOutput
   // Counted on the port the frame was to leave by.
@@ -41,6 +43,7 @@ public enum DropReason: Int, CaseIterable, Sendable {
     case .badSource: "rx_drop_bad_source"
     case .reservedAddress: "rx_drop_reserved_address"
     case .vlanNotAllowed: "rx_drop_vlan_not_allowed"
+    case .stormLimit: "rx_drop_storm_limit"
     case .noOutput: "rx_drop_no_output"
     case .receiverFull: "tx_drop_receiver_full"
     case .notReady: "tx_drop_not_ready"

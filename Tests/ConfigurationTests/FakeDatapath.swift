@@ -15,6 +15,7 @@ final class FakeDatapath: DatapathControl {
     var bridge: BridgeID
     var vlan: VLANConfiguration
     var affinity: [Int: Int]
+    var stormLimit: StormLimit?
   }
 
   private(set) var bridges: [BridgeID: Bridge] = [:]
@@ -93,6 +94,12 @@ final class FakeDatapath: DatapathControl {
     ports[port]?.affinity = affinity
   }
 
+  func setStormLimit(_ limit: StormLimit?, of port: PortID) {
+    commands.append("setStormLimit \(ports[port]?.port.name ?? "?")")
+    if ports[port] == nil { violations.append("set the storm limit of an unknown port") }
+    ports[port]?.stormLimit = limit
+  }
+
   func removePort(_ id: PortID) {
     commands.append("removePort \(ports[id]?.port.name ?? "?")")
     guard let attached = ports.removeValue(forKey: id) else {
@@ -115,6 +122,7 @@ final class FakeDatapath: DatapathControl {
       var bridge: String
       var vlan: VLANConfiguration
       var affinity: [Int: Int]
+      var stormLimit: StormLimit?
       var configuration: PortConfiguration
     }
     var bridges: [String: BridgeSettings] = [:]
@@ -129,7 +137,8 @@ final class FakeDatapath: DatapathControl {
     for attached in ports.values {
       picture.ports[attached.port.name] = Picture.Port(
         bridge: bridges[attached.bridge]?.name ?? "?", vlan: attached.vlan,
-        affinity: attached.affinity, configuration: attached.port.configuration)
+        affinity: attached.affinity, stormLimit: attached.stormLimit,
+        configuration: attached.port.configuration)
     }
     return picture
   }

@@ -1,0 +1,210 @@
+import Glibc
+import Linux
+import Packet
+import Ports
+import Seeded
+import Synchronization
+import Testing
+import Virtio
+import VirtioTesting
+
+@testable import Datapath
+
+/// SECURITY: a thread of the guest rewrites everything the switch reads, while the switch reads it.
+@Suite("Row 18: a guest that rewrites what is being read") struct RewritingGuestTests {
+  @Test(arguments: [1, 2])
+  func `Row 18: rewriting rings, headers and frames at full speed touches nobody else's traffic`(
+    threads: Int
+  ) throws {
+    let lab = try GuestLab(threads: threads)
+    // The attacker and whom it can talk to share a VLAN; the two others have one to themselves.
+    let attacker = try lab.addGuest(tag: 10)
+    let partner = try lab.addGuest(tag: 10, ringSize: 1024)
+    let sender = try lab.addGuest(tag: 20)
+    let receiver = try lab.addGuest(tag: 20)
+    partner.driver.post(256, sizes: [2048])
+    receiver.driver.post(256, sizes: [2048])
+    try lab.introduce(receiver)
+
+    let attack = try Attack(on: attacker, toward: partner.address)
+    var frames = NumberedFrames(sender, receiver)
+    var overheard = 0
+    var fromAttacker = 0
+    frames.run(3000) {
+      while let frame = partner.driver.receive() {
+        fromAttacker += 1
+        if contains(frame.bytes, NumberedFrames.mark) { overheard += 1 }
+      }
+    }
+    #expect(attack.join() == Attack.writes)
+    lab.settle()
+
+    // Every frame of the others arrived, intact, in order, counted, and nowhere else.
+    #expect(frames.faults == [])
+    #expect(frames.received == 3000)
+    #expect(overheard == 0)
+    #expect(lab.statistics(sender)[.receivedFrames] == 3000)
+    #expect(lab.statistics(receiver)[.transmittedFrames] == 3000)
+    #expect(lab.statistics(sender).receiveDrops == 0)
+    #expect(lab.statistics(receiver).transmitDrops == 0)
+    // The attacker's own were forwarded or dropped by name; its port goes on.
+    let own = lab.statistics(attacker)
+    let taken = UInt64(attack.taken)
+    #expect(taken >= own[.receivedFrames])
+    #expect(taken <= own[.receivedFrames] + own.receiveDrops, "\(taken) of \(own)")
+    #expect(own[.receivedFrames] > 0)
+    #expect(own.receiveDrops > 0)
+    #expect(fromAttacker > 0)
+    #expect(lab.guests.allSatisfy { $0.port.status.linkUp && $0.port.status.error == nil })
+  }
+
+  private func contains(_ bytes: [UInt8], _ pattern: [UInt8]) -> Bool {
+    guard bytes.count >= pattern.count else { return false }
+    return (0...bytes.count - pattern.count).contains { start in
+      bytes[start] == pattern[0] && bytes[start..<start + pattern.count].elementsEqual(pattern)
+    }
+  }
+}
+
+/// The attacking guest's threads: one offers frames without end, the other rewrites descriptors, tables, offload headers
+/// and frames, whatever the switch is doing with them.
+private final class Attack {
+  static let writes = 400_000
+  private static let buffers = 32
+  private static let heads = 64
+
+  private let shared: Shared
+  private var threads: [() -> Void] = []
+
+  private final class Shared: @unchecked Sendable {
+    let ram: GuestRAM
+    let queue: GuestQueue
+    let buffers: [UInt64]
+    let tables: [UInt64]
+    let partner: UInt64
+    let written = Atomic<Int>(0)
+    let taken = Atomic<Int>(0)
+
+    init(_ guest: GuestLab.Guest, partner: UInt64) {
+      ram = guest.driver.ram
+      queue = guest.driver.transmitQueue
+      self.partner = partner
+      buffers = (0..<Attack.buffers).map { [ram] _ in ram.allocate(2048) }
+      tables = (0..<8).map { [ram] _ in ram.allocate(16 * 8) }
+    }
+  }
+
+  init(on guest: GuestLab.Guest, toward partner: UInt64) throws {
+    shared = Shared(guest, partner: partner)
+    let good =
+      [UInt8](repeating: 0, count: 12)
+      + frame(to: partner, from: guest.address, payload: [UInt8](repeating: 7, count: 200))
+    for buffer in shared.buffers { shared.ram.write(good, at: buffer) }
+    for head in 0..<Self.heads { Self.restore(shared, UInt16(head)) }
+    for (name, body) in [("rewrite", Self.rewrite), ("offer", Self.offer)] {
+      var thread: Thread? = try Thread(name: name) { [shared] in body(shared) }
+      threads.append { thread.take()?.join() }
+    }
+  }
+
+  /// How many writes were made, once both threads have ended.
+  func join() -> Int {
+    for thread in threads { thread() }
+    return shared.written.load(ordering: .acquiring)
+  }
+
+  /// Chains the switch has taken.
+  var taken: Int { shared.taken.load(ordering: .acquiring) }
+
+  /// Offers heads, never further ahead than the ring is long, until the other thread has done its writes.
+  @Sendable private static func offer(_ shared: Shared) {
+    let queue = shared.queue
+    var head: UInt16 = 0
+    var deadline = monotonicNanoseconds() + 60_000_000_000
+    while monotonicNanoseconds() < deadline {
+      let isOver = shared.written.load(ordering: .acquiring) >= writes
+      let waiting = queue.availableIndex &- queue.deviceUsedIndex
+      if isOver {
+        if waiting == 0 { break }
+        deadline = min(deadline, monotonicNanoseconds() + 20_000_000_000)
+      } else if waiting < 128 {
+        queue.offer(head % UInt16(heads))
+        head &+= 1
+        queue.publish()
+        queue.kick.signal()
+        shared.taken.add(1, ordering: .releasing)
+        continue
+      }
+      sched_yield()
+    }
+  }
+
+  @Sendable private static func rewrite(_ shared: Shared) {
+    var random = SeededRandom(seed: 18)
+    for _ in 0..<writes {
+      let buffer = shared.buffers[Int.random(in: 0..<buffers, using: &random)]
+      switch Int.random(in: 0..<10, using: &random) {
+      case 0, 1: restore(shared, UInt16.random(in: 0..<UInt16(heads), using: &random))
+      case 2, 3:
+        descriptor(
+          shared, shared.queue.descriptors + 16 * UInt64.random(in: 0..<UInt64(heads), using: &random),
+          &random)
+      case 4:
+        descriptor(
+          shared,
+          shared.tables.randomElement(using: &random)! + 16 * UInt64.random(in: 0..<8, using: &random),
+          &random)
+      case 5:
+        // The offload header: flags, type, lengths and offsets, likely ones and any.
+        let plausible: UInt64 = 1 | 1 << 8 | 54 << 16 | 100 << 32 | 34 << 48
+        shared.ram.store64(Bool.random(using: &random) ? plausible : random.next(), at: buffer)
+        shared.ram.store16(UInt16.random(in: 0..<64, using: &random), at: buffer + 8)
+      case 6: shared.ram.store64(0, at: buffer)
+      case 7:
+        // Addresses, type and tag; often so that the frame has somewhere to go.
+        let bytes = frame(
+          to: Bool.random(using: &random) ? shared.partner : random.next() >> 16,
+          from: random.next() >> 16 & ~(1 << 40),
+          tag: Int.random(in: 0..<4, using: &random) == 0 ? UInt16.random(in: 0..<4096, using: &random) : nil,
+          type: [0x0800, 0x86DD, 0x8100, 0x88B5].randomElement(using: &random)!)
+        shared.ram.write(bytes, at: buffer + 12)
+      default:
+        // Payload headers: versions, lengths, protocols.
+        shared.ram.store16(
+          UInt16.random(in: .min ... .max, using: &random),
+          at: buffer + 12 + 2 * UInt64.random(in: 0..<40, using: &random))
+      }
+      shared.written.add(1, ordering: .releasing)
+    }
+  }
+
+  /// A good frame again: in one descriptor, in two, or in a table.
+  private static func restore(_ shared: Shared, _ head: UInt16) {
+    let buffer = shared.buffers[Int(head) % buffers]
+    let queue = shared.queue
+    switch head % 4 {
+    case 0:
+      let table = shared.tables[Int(head) / 4 % shared.tables.count]
+      queue.writeDescriptor(table, address: buffer, length: 12, flags: Descriptor.next, next: 1)
+      queue.writeDescriptor(table + 16, address: buffer + 12, length: 214, flags: 0, next: 0)
+      queue.setDescriptor(head, address: table, length: 32, flags: Descriptor.indirect, next: 0)
+    case 1:
+      queue.setDescriptor(head, address: buffer, length: 40, flags: Descriptor.next, next: 200 + head)
+      queue.setDescriptor(200 + head % 50, address: buffer + 40, length: 186, flags: 0, next: 0)
+    default: queue.setDescriptor(head, address: buffer, length: 226, flags: 0, next: 0)
+    }
+  }
+
+  private static func descriptor(_ shared: Shared, _ at: UInt64, _ random: inout SeededRandom) {
+    let addresses: [UInt64] = [
+      shared.buffers[Int.random(in: 0..<buffers, using: &random)], shared.queue.descriptors, shared.tables[0],
+      1 << 50, .max - 8,
+    ]
+    let address = addresses.randomElement(using: &random)!
+    let length =
+      [0, 1, 11, 12, 26, 76, 226, 1500, 2048, 65_600, 1 << 31].randomElement(using: &random)! as UInt32
+    let flags = [0, 0, 0, 1, 1, 2, 3, 4, 5, 0xFFFF].randomElement(using: &random)! as UInt16
+    shared.queue.writeDescriptor(
+      at, address: address, length: length, flags: flags, next: UInt16.random(in: 0..<300, using: &random))
+  }
+}
