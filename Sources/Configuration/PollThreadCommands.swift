@@ -8,7 +8,8 @@ extension RuntimeCommands {
     ["pmd-stats", "dpif-netdev/pmd-stats-show"].map { reports($0, "[SECONDS]", pollThreads) }
       + ["pmd-rxq-show", "dpif-netdev/pmd-rxq-show"].map { reports($0, "[SECONDS]", receiveQueues) }
       + ["pmd-rebalance", "dpif-netdev/pmd-rxq-rebalance"].map { name in
-        ControlCommand(name) { _ in
+        // Open vSwitch's takes the name of a datapath; there is only one here.
+        ControlCommand(name, arguments: 0...2) { _ in
           let moved = datapath.rebalance()
           return moved == 1 ? "1 receive queue moved\n" : "\(moved) receive queues moved\n"
         }

@@ -206,6 +206,21 @@ struct CommandHelp: Sendable {
     "stats": .init(
       "print the counters of ports", "Prints frames, bytes, drops and errors of the port, or of all ports.",
       example: "switchctl --format=json stats vm1"),
+    "pmd-stats": .init(
+      "print the load of poll threads and receive queues",
+      "Prints how each poll thread and each receive queue worked during the last 5 seconds, or SECONDS (1 to 60): frames",
+      "per second, cycles per frame, frames per burst, and shares of the time. As JSON also the numbers since the start.",
+      example: "switchctl pmd-stats 60"),
+    "pmd-rxq-show": .init(
+      "print which poll thread polls which receive queue",
+      "Prints the poll thread of every receive queue, and the share of that thread's time the queue took during the last",
+      "60 seconds, or SECONDS (1 to 60).",
+      example: "switchctl pmd-rxq-show"),
+    "pmd-rebalance": .init(
+      "spread receive queues over poll threads by load",
+      "Moves receive queues without an affinity so that the load measured during the last minute is spread evenly. No",
+      "frame is lost or overtaken by another.",
+      example: "switchctl pmd-rebalance"),
     "appctl": .init(
       "send a command to a daemon's control socket",
       "Sends COMMAND with its arguments to switchd, or to the daemon named by --target, and prints the answer.",

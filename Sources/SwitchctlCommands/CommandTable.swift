@@ -157,6 +157,9 @@ extension Command {
     Command("fdb-flush", "[BRIDGE]", 0...1, calls: "fdb/flush"),
     Command("ports", "[BRIDGE]", 0...1, calls: "ports/show"),
     Command("stats", "[PORT]", 0...1, calls: "stats/show"),
+    Command("pmd-stats", "[SECONDS]", 0...1, calls: "pmd-stats"),
+    Command("pmd-rxq-show", "[SECONDS]", 0...1, calls: "pmd-rxq-show"),
+    Command("pmd-rebalance", "", 0...0, calls: "pmd-rebalance"),
     Command(
       name: "appctl", usage: "COMMAND [ARGUMENT]...", arguments: 1...any, options: [], group: .runtime,
       execution: .anyControl),

@@ -63,7 +63,8 @@ enum RowCommands {
   @Sendable static func set(_ context: CommandContext, _ request: Invocation.Request) throws(CommandError) {
     guard let (table, row) = try row(context, request, mustExist: !request.has("if-exists")) else { return }
     for argument in request.arguments.dropFirst(2) { try set(argument, row, table, context) }
-    context.invalidateView()
+    // Of an interface the view has only the name, which nothing can change.
+    if table.name != "Interface" { context.invalidateView() }
   }
 
   /// Carries out one `COLUMN[:KEY]=VALUE`.
