@@ -31,7 +31,8 @@ class Testpmd:
         self.log = lab.work / f"testpmd{next(_numbers)}.log"
         self.process = lab.spawn(
             ["stdbuf", "-oL", "dpdk-testpmd", *eal(devices, cpu, 2), "--", "-i", "--nb-cores=1",
-             "--txd=1024", "--rxd=1024", *arguments], stdin=subprocess.PIPE, log=self.log)
+             "--txd=1024", "--rxd=1024", *arguments], stdin=subprocess.PIPE, log=self.log,
+            urgent=True)
         self._wait("testpmd>", 0, 1)
 
     def _wait(self, pattern, offset, count):
@@ -79,7 +80,7 @@ class Generator:
             devices = [virtio_user(index, socket, first + index) for index, socket in enumerate(part)]
             self.processes.append(lab.spawn(
                 [program, *eal(devices, GENERATOR_CPU, 1), "--", first],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, urgent=True))
             self._answer(self.processes[-1], 30)
 
     def begin(self, **settings):

@@ -75,7 +75,7 @@ def unix_control(path, method, parameters=(), timeout=20):
 class Process:
     """A child that ends with the bench, whatever ends the bench."""
 
-    def __init__(self, arguments, log, cpu=None, namespace=None, environment=None, stdin=None, stdout=None):
+    def __init__(self, arguments, log, cpu=None, urgent=False, namespace=None, environment=None, stdin=None, stdout=None):
         if namespace:
             arguments = ["ip", "netns", "exec", namespace, *arguments]
         self.name = pathlib.Path(str(arguments[0])).name if not namespace else str(arguments[4])
@@ -88,6 +88,8 @@ class Process:
                 os._exit(1)
             if cpu is not None:
                 os.sched_setaffinity(0, {cpu})
+            if urgent:  # what polls gives way to the kernel's own threads for milliseconds otherwise
+                os.setpriority(os.PRIO_PROCESS, 0, -20)
 
         with open(self.log, "ab") as file:
             # A session of its own: an interruption at the terminal is for the bench, which then ends its children.

@@ -93,7 +93,7 @@ class Switchd(DatabaseSwitch):
         self.process = self.lab.spawn(
             [self.programs / "switchd", f"--rundir={self.directory}", f"--schema={REPOSITORY}/etc/vswitch.ovsschema", self.directory / "conf.db"],
             namespace=self.namespace, log=self.directory / "switchd.log",
-            cpu=GENERATOR_CPU if poll_cpu is not None else None)
+            cpu=GENERATOR_CPU if poll_cpu is not None else None, urgent=poll_cpu is not None)
         self.settle(lambda: (self.directory / "db.sock").exists() and self.control_socket())
 
     def configure(self, *arguments, timeout=60):
@@ -118,6 +118,7 @@ class OpenVSwitch(DatabaseSwitch):
     program = "/usr/lib/openvswitch-switch/ovs-vswitchd"
     bridge_settings = ("datapath_type=netdev",)
     other_config = ()
+    pinned = True
 
     def start(self, poll_cpu=None, bridge=True, database=()):
         self.start_database()
@@ -144,7 +145,7 @@ class OpenVSwitch(DatabaseSwitch):
         self.process = self.lab.spawn(
             [self.program, f"unix:{self.directory}/db.sock"], namespace=self.namespace,
             log=self.directory / "vswitchd.log", environment=self.environment,
-            cpu=GENERATOR_CPU if poll_cpu is not None else None)
+            cpu=GENERATOR_CPU if poll_cpu is not None and self.pinned else None, urgent=poll_cpu is not None)
         self.settle(self.control_socket)
 
     def configure(self, *arguments, timeout=60):
@@ -168,8 +169,7 @@ class OVSDPDK(OpenVSwitch):
         "other_config:dpdk-init=true", "other_config:dpdk-extra=--no-pci --iova-mode=va",
         "other_config:dpdk-socket-mem=2048", "other_config:dpdk-lcore-mask=0x1")
 
-    def launch(self, poll_cpu=None):
-        super().launch(None)  # dpdk-lcore-mask pins the rest of it
+    pinned = False  # dpdk-lcore-mask does that
 
     def pause(self):
         self.process.signal(signal.SIGSTOP)
