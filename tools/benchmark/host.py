@@ -18,6 +18,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 HUGEPAGES = pathlib.Path("/proc/sys/vm/nr_hugepages")
 HUGEPAGE_COUNT = 4096  # of 2 MiB: two OVS-DPDK of 2,048 MB, four front-ends of 512 MB, and room
 NAMESPACE_PREFIX = "swbench"
+FILES_PREFIX = "switchd-bench."
 
 
 class BenchError(Exception):
@@ -213,9 +214,11 @@ class Host:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BenchError("another bench is running; two would measure each other") from None
-        self.work = pathlib.Path(tempfile.mkdtemp(prefix="switchd-bench.", dir="/tmp"))
+        self._remove_stale_files()
+        self.work = pathlib.Path(tempfile.mkdtemp(prefix=f"{FILES_PREFIX}{os.getpid()}.", dir="/tmp"))
         self._undo.callback(lambda: shutil.rmtree(self.work, ignore_errors=True))
-        signal.signal(signal.SIGTERM, self._terminated)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._interrupted)
         signal.signal(signal.SIGALRM, self._row_timed_out)
         self._remove_stale_namespaces()
         return self
@@ -226,7 +229,7 @@ class Host:
         self._undo.close()
 
     @staticmethod
-    def _terminated(*_):
+    def _interrupted(*_):
         raise KeyboardInterrupt
 
     @staticmethod
@@ -245,6 +248,12 @@ class Host:
                     signal.alarm(0)
         finally:
             signal.alarm(0)
+
+    @staticmethod
+    def _remove_stale_files():
+        for path in pathlib.Path("/tmp").glob(f"{FILES_PREFIX}*"):
+            if not pathlib.Path(f"/proc/{path.name.split('.')[1]}").exists():
+                shutil.rmtree(path, ignore_errors=True)
 
     @staticmethod
     def _remove_stale_namespaces():
