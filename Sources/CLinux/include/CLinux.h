@@ -38,5 +38,6 @@
 #include "guest_fault.h"
 #include "interface.h"
 #include "calls.h"
+#include "write_many.h"
 #include "process.h"
 #include "control_message.h"

@@ -3,7 +3,24 @@ import Glibc
 import Packet
 import Synchronization
 
-/// The data face of a TAP device: one read or write per frame, a virtio-net header before each.
+// A TAP's bursts
+// ==============
+//
+// A TAP takes and gives one frame per request, a virtio-net header before each. What is transmitted goes as one burst
+// of requests through the thread's io_uring (cl_write_many), in the order of the burst; where that does not serve, and
+// for a single frame, by writev. What is received is read one by one until there is no more.
+//
+// What was measured (64 byte frames, one thread, nanoseconds per frame) and decided:
+//
+//                writev or readv    io_uring, 32 at a time
+//     transmit   1,120 to 1,200     790 to 810
+//     receive    820 to 995         680 to 880
+//
+// So transmitting takes a third less. Receiving would gain an eighth, and only while 32 frames wait: a request that
+// finds nothing takes 590 ns, and a lone frame would be held up by 31 of them. Large frames cost so much more to copy
+// that neither matters much.
+
+/// The data face of a TAP device.
 ///
 /// A thread may receive from each queue while any number of others transmit; they share nothing that any of them
 /// writes.
@@ -89,26 +106,49 @@ public struct TAPIO: ~Copyable {
     let scratch = MessageScratch(batch)
     let descriptor = descriptors[queue % queueCount]
     var gather = GatherList(scratch)
-    var sent = 0
-    var bytes = 0
     for position in 0..<count {
       let outgoing = frames[Int(indices[position])]
-      gather.clear()
+      if !gather.hasRoom(segments: Int(batch.frames[Int(outgoing.frame)].segmentCount)) {
+        send(gather.frames, scratch, descriptor, counters)
+        gather.clear()
+      }
       gather.append(outgoing, from: batch)
-      let message = scratch.outgoing[0].header
-      var result: Int
-      repeat {
-        result = writev(descriptor, message.msg_iov, Int32(truncatingIfNeeded: message.msg_iovlen))
-      } while result < 0 && errno == EINTR
+    }
+    send(gather.frames, scratch, descriptor, counters)
+  }
+
+  /// Sends `total` gathered frames.
+  // SAFETY: `total` messages are filled in; the kernel answers EFAULT for source memory that went away.
+  private func send(_ total: Int, _ scratch: MessageScratch, _ descriptor: Int32, _ counters: PortCounters) {
+    let messages = scratch.outgoing
+    if total < 2 || cl_write_many(descriptor, messages, UInt32(truncatingIfNeeded: total)) != 0 {
+      for index in 0..<total { Self.writeOne(messages + index, descriptor) }
+    }
+    var sent = 0
+    var bytes = 0
+    for index in 0..<total {
+      let result = Int32(bitPattern: messages[index].length)
       if result >= 0 {
         sent = sent &+ 1
-        bytes = bytes &+ outgoing.length
+        bytes = bytes &+ scratch.lengths[index]
       } else {
-        counters.drop(dropReason(errno))
+        counters.drop(dropReason(0 &- result))
       }
     }
     counters.add(.transmittedFrames, sent)
     counters.add(.transmittedBytes, bytes)
+  }
+
+  /// Leaves in `length` what was written, or the negative error, as `cl_write_many` does.
+  // SAFETY: the message's pieces are filled in.
+  private static func writeOne(_ message: UnsafeMutablePointer<cl_mmsghdr>, _ descriptor: Int32) {
+    let (pieces, count) = (message.pointee.header.msg_iov, message.pointee.header.msg_iovlen)
+    var result: Int
+    repeat {
+      result = writev(descriptor, pieces, Int32(truncatingIfNeeded: count))
+    } while result < 0 && errno == EINTR
+    let outcome = result < 0 ? 0 &- errno : Int32(truncatingIfNeeded: result)
+    message.pointee.length = UInt32(bitPattern: outcome)
   }
 
   public func flush(queue: Int, _ counters: PortCounters) {}

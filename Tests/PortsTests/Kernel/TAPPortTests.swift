@@ -58,6 +58,38 @@ struct TAPPortTests {
     }
   }
 
+  @Test func burstsKeepTheirOrderAndEachRefusedFrameIsCounted() throws {
+    try inside { checks, namespace, loop, links in
+      let port = try Self.tap("tap0", loop, links)
+      try port.start(.alone())
+      defer { port.close() }
+      let patch = Patch()
+      let frames = (0..<100).map { (numberedFrame(UInt8($0), length: 60 + 14 * Int($0)), Offload.none) }
+      patch.send(frames, to: port.io)
+      checks.expect(patch.counters[.notReady] == 100, "\(patch.counters[.notReady]) while down")
+
+      try namespace.shell("ip link set tap0 up")
+      let isUp = loop.run(atMost: 2000) { port.status.linkUp && links.link(named: "tap0")?.isRunning == true }
+      checks.expect(isUp, "\(port.status)")
+      let observer = try systemPort("tap0", links)
+      try observer.start(.alone())
+      defer { observer.close() }
+      let contradiction = Offload(
+        flags: 1, gsoType: Offload.GSO.tcp4, headerLength: 60_000, gsoSize: 100, checksumStart: 34,
+        checksumOffset: 16)
+      var mixed = frames
+      for place in [0, 31, 50, 99] { mixed[place].1 = contradiction }
+      patch.send(mixed, to: port.io, piece: 77)
+      let wanted = mixed.filter { $0.1.isNone }.map(\.0)
+      let received = patch.await(wanted.count, from: observer.io, where: isNumberedFrame)
+      checks.expect(received.map(\.bytes) == wanted, "\(received.count) frames, or in another order")
+      checks.expect(patch.counters[.transmittedFrames] == 96, "\(patch.counters[.transmittedFrames])")
+      checks.expect(patch.counters[.deviceError] == 4, "\(patch.counters[.deviceError])")
+      patch.sendFromTruncatedFile(to: port.io)
+      checks.expect(patch.counters[.deviceError] == 5, "\(patch.counters[.deviceError])")
+    }
+  }
+
   @Test func aPersistentDeviceIsAttachedAndStays() throws {
     try inside { checks, namespace, loop, links in
       try namespace.shell("ip tuntap add dev keep mode tap; ip tuntap add dev many mode tap multi_queue")
