@@ -90,6 +90,10 @@ struct MACTable: ~Copyable {
   @inline(__always)
   func prefetch(_ key: UInt64) { cl_prefetch_read(keyWord(home(key))) }
 
+  /// Too large for a processor's own caches: prefetching pays.
+  @inline(__always)
+  var isLarge: Bool { mask >= 1 << 16 }
+
   /// The port behind `key`, or -1.
   @inline(__always)
   func lookup(_ key: UInt64) -> Int {

@@ -49,7 +49,7 @@ struct Pipeline: ~Copyable {
     batch.clear()
     let received = source.io.receive(queue: source.queue, into: &batch, source.counters)
     if received == 0 { return 0 }
-    if let port = view.ports[Int(source.port)] {
+    if let port = view.port(Int(source.port)) {
       classify(from: source, port, view)
       sendAll(view)
     }
@@ -59,37 +59,101 @@ struct Pipeline: ~Copyable {
 
   // MARK: Admit, learn, decide
 
-  private mutating func classify(from source: ReceiveQueue, _ port: PortEntry, _ view: borrowing View) {
-    let bridge = view.bridges[Int(port.bridge)]!
-    let macTable = bridge.macTable
+  /// Lists every frame of the burst for the ports it goes to.
+  ///
+  /// Frames come in trains: one sender's segments, one flow's datagrams. What was decided for a frame holds for the next
+  /// one with the same addresses, type and tag, as long as neither has to be altered.
+  private mutating func classify(
+    from source: ReceiveQueue, _ port: UnsafePointer<PortEntry>, _ view: borrowing View
+  ) {
+    let bridge = view.bridges[Int(port.pointee.bridge)]!
+    if bridge.macTable.pointee.isLarge { prefetchAddresses(port, bridge.macTable) }
+    var train = Train()
     for index in 0..<batch.count {
+      describe(index)
+      let words = outputs.items[index].header.loadUnaligned(as: SIMD2<UInt64>.self)
+      if words == train.words && isPlain(index) && outputs.items[index].length <= train.longestFrame {
+        list(index, for: train.output, view)
+        continue
+      }
       retagged[index] = 0
+      train.longestFrame = 0
       guard let frame = admit(index, port, source.counters) else { continue }
-      let header = outputs.items[index].header
-      let sourceAddress = header.address(at: 6)
-      let destination = header.address(at: 0)
-      guard sourceAddress >> 40 & 1 == 0 else {
-        source.counters.drop(.badSource)
-        continue
+      let output = decide(index, frame, from: source, bridge, view)
+      if output < 0 { continue }
+      let entry = view.port(output)!
+      if isPlain(index) && (frame.vlan == 0 || entry.pointee.vlan.tags(frame.vlan) == frame.isTagged) {
+        train = Train(words: words, output: output, longestFrame: Int(entry.pointee.longestFrame))
       }
-      macTable.pointee.learn(MACTable.key(sourceAddress, vlan: frame.vlan), port: source.port, now: now)
-      if destination >> 40 & 1 == 0 {
-        let output = macTable.pointee.lookup(MACTable.key(destination, vlan: frame.vlan))
-        if output >= 0 && output < view.portLimit, let entry = view.ports[output], entry.bridge == port.bridge
-        {
-          if output == Int(source.port) || !entry.vlan.carries(frame.vlan) {
-            source.counters.drop(.noOutput)
-          } else {
-            add(index, frame, to: output, entry, source.counters, view)
-          }
-          continue
-        }
-      } else if destination & ~0xF == 0x0180_C200_0000 && !bridge.forwardsReserved {
-        source.counters.drop(.reservedAddress)
-        continue
-      }
-      flood(index, frame, from: Int(source.port), bridge, source.counters, view)
+      add(index, frame, to: output, entry, source.counters, view)
     }
+  }
+
+  /// What was decided for a frame whose first 16 bytes, as two words, are `words`.
+  private struct Train {
+    var words = SIMD2<UInt64>.zero
+    var output = 0
+    /// 0: nothing was decided.
+    var longestFrame = 0
+  }
+
+  /// Frame `index` as an item.
+  @inline(__always)
+  private func describe(_ index: Int) {
+    let frame = batch.frames + index
+    let headerLength = frame.pointee.headerLength
+    outputs.items[index] = Outgoing(
+      header: frame.pointee.header, headerLength: headerLength, frame: UInt32(truncatingIfNeeded: index),
+      sourceOffset: headerLength, sourceLength: frame.pointee.length &- headerLength,
+      offload: frame.pointee.offload, body: frame.pointee.body)
+  }
+
+  /// Nothing is left to do for the frame, and its snapshot is full.
+  @inline(__always)
+  private func isPlain(_ index: Int) -> Bool {
+    outputs.items[index].offload.isNone && Int(outputs.items[index].headerLength) == Frame.snapshotLength
+  }
+
+  /// Fetches what the burst's addresses are found by, so that it waits for memory once.
+  @inline(never)
+  private func prefetchAddresses(_ port: UnsafePointer<PortEntry>, _ table: UnsafeMutablePointer<MACTable>) {
+    // Right for untagged frames; a tagged one only loses the head start.
+    let vlan = max(0, port.pointee.vlan.admit(0))
+    for index in 0..<batch.count {
+      let header = UnsafeRawPointer(batch.frames[index].header)
+      table.pointee.prefetch(MACTable.key(header.address(at: 6), vlan: vlan))
+      table.pointee.prefetch(MACTable.key(header.address(at: 0), vlan: vlan))
+    }
+  }
+
+  /// Learns the source, and returns the one port a frame goes to; or -1 when it was dropped, or listed for several.
+  @inline(__always)
+  private mutating func decide(
+    _ index: Int, _ frame: Admitted, from source: ReceiveQueue, _ bridge: BridgeEntry,
+    _ view: borrowing View
+  ) -> Int {
+    let header = outputs.items[index].header
+    let sourceAddress = header.address(at: 6)
+    let destination = header.address(at: 0)
+    guard sourceAddress >> 40 & 1 == 0 else {
+      source.counters.drop(.badSource)
+      return -1
+    }
+    bridge.macTable.pointee.learn(
+      MACTable.key(sourceAddress, vlan: frame.vlan), port: source.port, now: now)
+    if destination >> 40 & 1 == 0 {
+      let output = bridge.macTable.pointee.lookup(MACTable.key(destination, vlan: frame.vlan))
+      if let entry = view.port(output), Int(entry.pointee.bridge) == bridge.index {
+        if output != Int(source.port) && entry.pointee.vlan.carries(frame.vlan) { return output }
+        source.counters.drop(.noOutput)
+        return -1
+      }
+    } else if destination & ~0xF == 0x0180_C200_0000 && !bridge.forwardsReserved {
+      source.counters.drop(.reservedAddress)
+      return -1
+    }
+    flood(index, frame, from: Int(source.port), bridge, source.counters, view)
+    return -1
   }
 
   /// A frame's place in the bridge: its VLAN, and whether its header carries a tag.
@@ -99,27 +163,23 @@ struct Pipeline: ~Copyable {
   }
 
   @inline(__always)
-  private mutating func admit(_ index: Int, _ port: PortEntry, _ counters: PortCounters) -> Admitted? {
+  private mutating func admit(_ index: Int, _ port: UnsafePointer<PortEntry>, _ counters: PortCounters)
+    -> Admitted?
+  {
     let frame = batch.frames + index
     let length = Int(frame.pointee.headerLength)
     guard length >= 14 else {
       counters.drop(.runt)
       return nil
     }
-    outputs.items[index] = Outgoing(
-      header: frame.pointee.header, headerLength: frame.pointee.headerLength,
-      frame: UInt32(truncatingIfNeeded: index),
-      sourceOffset: frame.pointee.headerLength,
-      sourceLength: frame.pointee.length &- frame.pointee.headerLength,
-      offload: frame.pointee.offload)
     if !frame.pointee.offload.isNone && !SoftwareOffload.isConsistent(frame.pointee) {
       counters.drop(.badOffload)
       return nil
     }
     let type = UnsafeRawPointer(frame.pointee.header).networkUInt16(at: 12)
     guard type == 0x8100 || type == 0x88A8 else {
-      if port.vlan.isTransparent { return Admitted(vlan: 0, isTagged: false) }
-      let vlan = port.vlan.admit(0)
+      if port.pointee.vlan.isTransparent { return Admitted(vlan: 0, isTagged: false) }
+      let vlan = port.pointee.vlan.admit(0)
       if vlan >= 0 { return Admitted(vlan: vlan, isTagged: false) }
       counters.drop(.vlanNotAllowed)
       return nil
@@ -127,15 +187,15 @@ struct Pipeline: ~Copyable {
     return admitTagged(index, length, port, counters)
   }
 
-  private mutating func admitTagged(_ index: Int, _ length: Int, _ port: PortEntry, _ counters: PortCounters)
-    -> Admitted?
-  {
+  private mutating func admitTagged(
+    _ index: Int, _ length: Int, _ port: UnsafePointer<PortEntry>, _ counters: PortCounters
+  ) -> Admitted? {
     guard length >= 18 else {
       counters.drop(.runt)
       return nil
     }
     let tag = Int(UnsafeRawPointer(batch.frames[index].header).networkUInt16(at: 14) & 0xFFF)
-    let vlan = port.vlan.admit(tag)
+    let vlan = port.pointee.vlan.admit(tag)
     guard vlan >= 0 else {
       counters.drop(.vlanNotAllowed)
       return nil
@@ -160,7 +220,9 @@ struct Pipeline: ~Copyable {
     var copies = 0
     for position in 0..<bridge.portCount {
       let output = Int(bridge.ports[position])
-      guard output != source, let entry = view.ports[output], entry.vlan.carries(frame.vlan) else { continue }
+      guard output != source, let entry = view.port(output), entry.pointee.vlan.carries(frame.vlan) else {
+        continue
+      }
       add(index, frame, to: output, entry, counters, view)
       copies &+= 1
     }
@@ -172,16 +234,19 @@ struct Pipeline: ~Copyable {
   /// Lists frame `index` for `output`, in the form that port takes.
   @inline(__always)
   private mutating func add(
-    _ index: Int, _ frame: Admitted, to output: Int, _ entry: PortEntry, _ sourceCounters: PortCounters,
+    _ index: Int, _ frame: Admitted, to output: Int, _ entry: UnsafePointer<PortEntry>,
+    _ sourceCounters: PortCounters,
     _ view: borrowing View
   ) {
     let offload = outputs.items[index].offload
-    if !offload.isNone && !entry.io.accepts.take(offload, length: outputs.items[index].length) {
+    if !offload.isNone && !entry.pointee.io.accepts.take(offload, length: outputs.items[index].length) {
       return finish(index, frame, for: output, entry, sourceCounters, view)
     }
     var item = index
-    if frame.vlan != 0 && entry.vlan.tags(frame.vlan) != frame.isTagged { item = retag(index, frame, view) }
-    if outputs.items[item].length <= Int(entry.longestFrame) || fits(item, entry, sourceCounters) {
+    if frame.vlan != 0 && entry.pointee.vlan.tags(frame.vlan) != frame.isTagged {
+      item = retag(index, frame, view)
+    }
+    if outputs.items[item].length <= Int(entry.pointee.longestFrame) || fits(item, entry, sourceCounters) {
       list(item, for: output, view)
     }
   }
@@ -189,13 +254,13 @@ struct Pipeline: ~Copyable {
   /// Whether item `item`, which is longer than the longest untagged frame, is within the MTU all the same: because of
   /// its tags, or as segments. If not, it is counted.
   @inline(never)
-  private func fits(_ item: Int, _ entry: PortEntry, _ sourceCounters: PortCounters) -> Bool {
+  private func fits(_ item: Int, _ entry: UnsafePointer<PortEntry>, _ sourceCounters: PortCounters) -> Bool {
     guard let length = SoftwareOffload.networkLength(outputs.items[item], in: batch) else {
       sourceCounters.drop(.badOffload)
       return false
     }
-    if length &+ EthernetHeader.length <= Int(entry.longestFrame) { return true }
-    entry.slot.pointee.counters[thread].drop(.exceedsMTU)
+    if length &+ EthernetHeader.length <= Int(entry.pointee.longestFrame) { return true }
+    entry.pointee.slot.pointee.counters[thread].drop(.exceedsMTU)
     return false
   }
 
@@ -234,19 +299,24 @@ struct Pipeline: ~Copyable {
   /// Does in software what `output` cannot: checksums, segmentation.
   @inline(never)
   private mutating func finish(
-    _ index: Int, _ frame: Admitted, for output: Int, _ entry: PortEntry, _ sourceCounters: PortCounters,
+    _ index: Int, _ frame: Admitted, for output: Int, _ entry: UnsafePointer<PortEntry>,
+    _ sourceCounters: PortCounters,
     _ view: borrowing View
   ) {
     // Room for everything one frame can become, before any of it is made: making room forgets what was made.
     makeRoom(items: SoftwareOffload.maximumSegments + 1, view)
     var item = index
-    if frame.vlan != 0 && entry.vlan.tags(frame.vlan) != frame.isTagged { item = retag(index, frame, view) }
+    if frame.vlan != 0 && entry.pointee.vlan.tags(frame.vlan) != frame.isTagged {
+      item = retag(index, frame, view)
+    }
     let first = outputs.itemCount
     var count = 0
     let items = outputs.items
     let whole = items[item]
-    guard whole.length <= Int(entry.longestFrame) || fits(item, entry, sourceCounters) else { return }
-    let outcome = SoftwareOffload.resolve(whole, in: batch, toward: entry.io.accepts, headers: &headers) {
+    guard whole.length <= Int(entry.pointee.longestFrame) || fits(item, entry, sourceCounters) else { return }
+    let outcome = SoftwareOffload.resolve(
+      whole, in: batch, toward: entry.pointee.io.accepts, headers: &headers
+    ) {
       segment in
       items[first &+ count] = segment
       count &+= 1
@@ -287,17 +357,19 @@ struct Pipeline: ~Copyable {
   private mutating func send(_ output: Int, _ view: borrowing View) {
     let list = outputs.list(output)
     if list.count == 0 { return }
-    let entry = view.ports[output]!
-    let counters = entry.slot.pointee.counters[thread]
-    if !entry.locksTransmit {
-      entry.io.transmit(queue: thread, outputs.items, list.indices, count: list.count, from: batch, counters)
-      entry.io.flush(queue: thread, counters)
+    let entry = view.port(output)!
+    let counters = entry.pointee.slot.pointee.counters[thread]
+    if !entry.pointee.locksTransmit {
+      entry.pointee.io.transmit(
+        queue: thread, outputs.items, list.indices, count: list.count, from: batch, counters)
+      entry.pointee.io.flush(queue: thread, counters)
     } else {
-      let queue = thread % Int(entry.transmitQueues)
-      let lock = entry.slot.pointee.transmitLock(queue)
+      let queue = thread % Int(entry.pointee.transmitQueues)
+      let lock = entry.pointee.slot.pointee.transmitLock(queue)
       acquire(lock)
-      entry.io.transmit(queue: queue, outputs.items, list.indices, count: list.count, from: batch, counters)
-      entry.io.flush(queue: queue, counters)
+      entry.pointee.io.transmit(
+        queue: queue, outputs.items, list.indices, count: list.count, from: batch, counters)
+      entry.pointee.io.flush(queue: queue, counters)
       lock.pointee.store(false, ordering: .releasing)
     }
     outputs.empty(output)

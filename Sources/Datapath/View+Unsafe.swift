@@ -116,6 +116,7 @@ struct PortVLAN {
 
 /// A bridge as one view shows it.
 struct BridgeEntry {
+  let index: Int
   let macTable: UnsafeMutablePointer<MACTable>
   /// Indices of the bridge's ports, ascending.
   let ports: UnsafeMutablePointer<UInt16>
@@ -156,6 +157,14 @@ struct View: ~Copyable {
   /// Per receive queue of every port: its position in its thread's list, negative while nobody polls it.
   private let places: UnsafeMutablePointer<Int32>
 
+  /// Port `index` (any number), or nil where there is none.
+  // SAFETY: an Optional's payload lies at its beginning; entries live as long as the view.
+  @inline(__always)
+  func port(_ index: Int) -> UnsafePointer<PortEntry>? {
+    guard UInt(bitPattern: index) < UInt(bitPattern: portLimit), ports[index] != nil else { return nil }
+    return UnsafeRawPointer(ports + index).assumingMemoryBound(to: PortEntry.self)
+  }
+
   struct BridgeSource {
     let index: Int
     let macTable: UnsafeMutablePointer<MACTable>
@@ -184,7 +193,8 @@ struct View: ~Copyable {
     places = .allocate(capacity: max(census.places, 1))
     for source in bridgeSources {
       bridges[source.index] = BridgeEntry(
-        macTable: source.macTable, ports: .allocate(capacity: max(census.members[source.index], 1)),
+        index: source.index, macTable: source.macTable,
+        ports: .allocate(capacity: max(census.members[source.index], 1)),
         portCount: census.members[source.index], forwardsReserved: source.forwardsReserved)
     }
     for thread in 0..<threadCount {

@@ -37,13 +37,14 @@ public struct Frame {
   public var firstSegment: UInt32
   public var segmentCount: UInt32
   public var offload: Offload
-  /// For the receiving port's own use (a virtqueue's descriptor head).
-  public var token: UInt16
+  /// The frame's first byte in the sender's memory when all of it lies in one piece, or nil: then look at the segments.
+  public var body: UnsafeRawPointer?
 
   @inlinable
   public init(
     header: UnsafeMutableRawPointer, headerLength: UInt32, length: UInt32, firstSegment: UInt32,
-    segmentCount: UInt32, offload: Offload, token: UInt16
+    segmentCount: UInt32, offload: Offload,
+    body: UnsafeRawPointer? = nil
   ) {
     self.header = header
     self.headerLength = headerLength
@@ -51,7 +52,7 @@ public struct Frame {
     self.firstSegment = firstSegment
     self.segmentCount = segmentCount
     self.offload = offload
-    self.token = token
+    self.body = body
   }
 }
 
@@ -66,11 +67,13 @@ public struct Outgoing {
   public var sourceOffset: UInt32
   public var sourceLength: UInt32
   public var offload: Offload
+  /// As in the frame: its first byte, or nil.
+  public var body: UnsafeRawPointer?
 
   @inlinable
   public init(
     header: UnsafeRawPointer, headerLength: UInt32, frame: UInt32, sourceOffset: UInt32, sourceLength: UInt32,
-    offload: Offload
+    offload: Offload, body: UnsafeRawPointer? = nil
   ) {
     self.header = header
     self.headerLength = headerLength
@@ -78,6 +81,7 @@ public struct Outgoing {
     self.sourceOffset = sourceOffset
     self.sourceLength = sourceLength
     self.offload = offload
+    self.body = body
   }
 
   /// Bytes of the frame on the wire, without FCS.

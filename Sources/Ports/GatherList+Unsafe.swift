@@ -82,7 +82,7 @@ extension Batch {
     frames[index] = Frame(
       header: header, headerLength: UInt32(truncatingIfNeeded: headerLength),
       length: UInt32(truncatingIfNeeded: length), firstSegment: UInt32(truncatingIfNeeded: index),
-      segmentCount: 1, offload: offload, token: 0)
+      segmentCount: 1, offload: offload, body: start)
     count = index &+ 1
     segmentCount = index &+ 1
   }

@@ -4,7 +4,8 @@
 // One burst is `pop`, `fill`, `flush`, `notify`:
 //
 //     n = pending(atMost: 32)     how many buffers the driver offers; one read of the shared index at most
-//     head(k), descriptor(…)      the k-th of them; every word of guest memory is read once
+//     heads(n, …)                 their heads, each word read once; their descriptors are on their way to the cache
+//     descriptor(…)               one of them, each word read once
 //     pop(n)                      they are ours now
 //     fill(head, length)          …each goes back with the bytes written to it,
 //     flush()                     …all at once visible to the driver,
@@ -15,6 +16,7 @@
 //
 // An unchanged used element is not rewritten: the driver's copy of that cache line then stays valid.
 
+import CLinux
 import Glibc
 import Linux
 import Synchronization
@@ -124,6 +126,25 @@ public struct SplitVirtqueue: ~Copyable {
     return guestWord16(available, 4 &+ slot &* 2).pointee.load(ordering: .relaxed) & mask
   }
 
+  /// Lists the heads of the first `count` pending buffers, masked into the descriptor table, and fetches their
+  /// descriptors: the driver wrote them on another processor, and so a burst waits for them once.
+  // SAFETY: the masked slots lie within the ring, the masked heads within the table; `heads` has room for `count`.
+  @inlinable @inline(__always)
+  public func heads(_ count: Int, into heads: UnsafeMutablePointer<UInt16>) {
+    let available = available
+    let descriptors = descriptors
+    let mask = mask
+    let first = nextAvailable
+    var index = 0
+    while index < count {
+      let slot = Int((first &+ UInt16(truncatingIfNeeded: index)) & mask)
+      let head = guestWord16(available, 4 &+ slot &* 2).pointee.load(ordering: .relaxed) & mask
+      heads[index] = head
+      cl_prefetch_read(descriptors + Int(head) &* 16)
+      index = index &+ 1
+    }
+  }
+
   /// Reads entry `index` of the descriptor table, each word once.
   // SAFETY: the masked index lies within the table; its entries are 16-byte aligned.
   @inlinable @inline(__always)
@@ -150,6 +171,24 @@ public struct SplitVirtqueue: ~Copyable {
     let value = UInt64(head) | UInt64(length) << 32
     if element.loadUnaligned(as: UInt64.self) != value { element.storeBytes(of: value, as: UInt64.self) }
     nextUsed = nextUsed &+ 1
+  }
+
+  /// Puts `count` popped buffers into the used ring, nothing written to any.
+  // SAFETY: as for `fill`; `heads` has `count`.
+  @inlinable @inline(__always)
+  public mutating func fill(_ heads: UnsafePointer<UInt16>, count: Int) {
+    let used = used
+    let mask = mask
+    let first = nextUsed
+    var index = 0
+    while index < count {
+      let slot = Int((first &+ UInt16(truncatingIfNeeded: index)) & mask)
+      let element = used + (4 &+ slot &* 8)
+      let value = UInt64(heads[index])
+      if element.loadUnaligned(as: UInt64.self) != value { element.storeBytes(of: value, as: UInt64.self) }
+      index = index &+ 1
+    }
+    nextUsed = first &+ UInt16(truncatingIfNeeded: count)
   }
 
   /// Makes all filled buffers visible to the driver; false if there were none.

@@ -47,7 +47,7 @@ private func fuzzSegmentation(_ buffer: UnsafeRawBufferPointer) {
   header.copyMemory(from: input + prefixLength, byteCount: headerLength)
   batch.frames[0] = Frame(
     header: header, headerLength: UInt32(headerLength), length: UInt32(length), firstSegment: 0,
-    segmentCount: UInt32(pieces.count), offload: offload, token: 0)
+    segmentCount: UInt32(pieces.count), offload: offload)
   batch.count = 1
   _ = SoftwareOffload.isConsistent(batch.frames[0])
 

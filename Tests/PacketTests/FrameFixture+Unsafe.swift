@@ -39,7 +39,7 @@ enum FrameFixture {
     header.copyMemory(from: bytes, byteCount: headerLength)
     batch.frames[0] = Frame(
       header: header, headerLength: UInt32(headerLength), length: UInt32(bytes.count), firstSegment: 0,
-      segmentCount: UInt32(pieces.count), offload: offload, token: 0)
+      segmentCount: UInt32(pieces.count), offload: offload)
     batch.count = 1
     batch.segmentCount = pieces.count
     let consistent = SoftwareOffload.isConsistent(batch.frames[0])
@@ -88,7 +88,7 @@ enum FrameFixture {
     batch.snapshot(0).copyMemory(from: bytes, byteCount: Int(length))
     batch.frames[0] = Frame(
       header: batch.snapshot(0), headerLength: length, length: UInt32(bytes.count), firstSegment: 0,
-      segmentCount: 1, offload: offload, token: 0)
+      segmentCount: 1, offload: offload)
     batch.count = 1
     let outgoing = Outgoing(
       header: batch.snapshot(0), headerLength: length, frame: 0, sourceOffset: length,

@@ -77,7 +77,7 @@ public struct MemoryIO: ~Copyable {
       batch.segments[index] = iovec(iov_base: slot.bytes, iov_len: slot.length)
       batch.frames[index] = Frame(
         header: header, headerLength: UInt32(headerLength), length: UInt32(slot.length),
-        firstSegment: UInt32(index), segmentCount: 1, offload: slot.offload, token: 0)
+        firstSegment: UInt32(index), segmentCount: 1, offload: slot.offload, body: slot.bytes)
       bytes += slot.length
     }
     batch.count = available

@@ -1,8 +1,10 @@
 // Frames a guest sends
 // ====================
 //
-// Three passes over a burst: descriptors become segments (and are prefetched); header and snapshot are copied out of
-// guest memory; and, behind a compiler barrier, the copies are judged. Nothing judged is ever read again.
+// The guest wrote all of this on another processor, so every line read is waited for. Hence passes over the burst, each
+// fetching what the next will read: heads (and their descriptors); descriptors (and the frames' first bytes); and then
+// offload header and snapshot are copied out of guest memory and, behind a compiler barrier, the copies are judged.
+// Nothing judged is ever read again.
 //
 // A frame in one plain descriptor takes the straight way. Chains, indirect tables, headers in a descriptor of their
 // own, and frames near a region's end go through `gather`.
@@ -22,6 +24,8 @@ struct VhostUserReceive: ~Copyable {
   private let gate: UnsafePointer<VhostUserGate>
   /// Heads taken in this burst.
   private let heads: UnsafeMutablePointer<UInt16>
+  /// Where their frames start, past the header; no address: not in one plain descriptor.
+  private let starts: UnsafeMutablePointer<Start>
   private var taken = 0
   private var memory: GuestMemoryMap?
   private var headerLength = 12
@@ -32,8 +36,14 @@ struct VhostUserReceive: ~Copyable {
   private var isPolled = false
   private var pace = Pace()
 
+  private struct Start {
+    var address: UnsafeMutableRawPointer?
+    var length: UInt32
+  }
+
   init(_ gate: UnsafePointer<VhostUserGate>) {
     self.gate = gate
+    starts = .allocate(capacity: Batch.capacity)
     queue = .allocate(capacity: 1)
     heads = .allocate(capacity: Batch.capacity)
   }
@@ -41,6 +51,7 @@ struct VhostUserReceive: ~Copyable {
   deinit {
     queue.deallocate()
     heads.deallocate()
+    starts.deallocate()
   }
 
   /// Through a copy of the pointer: a chain of accesses from a mutable `self` would count as writing to the gate.
@@ -93,10 +104,9 @@ struct VhostUserReceive: ~Copyable {
     if pace.holdsBack(pending) { return 0 }
     let limit = min(pending, Batch.capacity)
     if discards { return discard(limit, counters) }
-    let plain = collect(limit, memory, into: &batch, counters)
-    snapshot(plain, batch)
-    cl_barrier()
-    let bytes = judge(&batch, counters)
+    queue.pointee.heads(limit, into: heads)
+    locate(limit, memory)
+    let bytes = take(limit, memory, into: &batch, counters)
     queue.pointee.pop(taken)
     counters.add(.receivedFrames, batch.count)
     counters.add(.receivedBytes, bytes)
@@ -106,11 +116,7 @@ struct VhostUserReceive: ~Copyable {
 
   /// Gives every buffer of the burst back.
   mutating func release(_ counters: PortCounters) {
-    var index = 0
-    while index < taken {
-      queue.pointee.fill(heads[index], length: 0)
-      index = index &+ 1
-    }
+    queue.pointee.fill(heads, count: taken)
     taken = 0
     if queue.pointee.flush() {
       counters.add(queue.pointee.notify() ? .notificationsSent : .notificationsSuppressed, 1)
@@ -130,86 +136,81 @@ struct VhostUserReceive: ~Copyable {
 
   // MARK: the passes
 
-  /// First pass: turns up to `limit` pending buffers into frames of `batch`. Returns a bit for each frame that has yet
-  /// to be snapshotted.
-  // SAFETY: a plain frame is translated with 64 bytes behind its header at least, which `snapshot` reads.
+  /// First pass: finds the frames that lie in one plain descriptor each, and fetches their headers.
+  // SAFETY: a start that is not nil was translated with the header and 64 bytes behind it at least, which `take` reads.
   @inline(__always)
-  private mutating func collect(
-    _ limit: Int, _ memory: GuestMemoryMap, into batch: inout Batch, _ counters: PortCounters
-  ) -> UInt32 {
-    let header = UInt32(headerLength)
+  private func locate(_ limit: Int, _ memory: GuestMemoryMap) {
+    let header = UInt32(truncatingIfNeeded: headerLength)
     let shortest = header &+ 14
-    let longest = header &+ UInt32(Batch.maximumFrameLength)
-    let window = UInt64(header) &+ 64
-    var plain: UInt32 = 0
-    taken = 0
-    while taken < limit {
-      let head = queue.pointee.head(taken)
-      let entry = queue.pointee.descriptor(head)
-      let length = entry.length
-      if entry.isPlainReadable, length >= shortest, length <= longest,
-        let base = memory.translate(entry.address, max(UInt64(length), window))
-      {
-        let start = base + Int(header)
-        cl_prefetch_read(start)
-        let index = batch.count
-        batch.segments[batch.segmentCount] = iovec(iov_base: start, iov_len: Int(length &- header))
-        batch.frames[index] = Frame(
-          header: batch.snapshot(index), headerLength: min(64, length &- header), length: length &- header,
-          firstSegment: UInt32(truncatingIfNeeded: batch.segmentCount), segmentCount: 1, offload: .none,
-          token: head)
-        batch.segmentCount = batch.segmentCount &+ 1
-        batch.count = index &+ 1
-        plain |= 1 &<< UInt32(truncatingIfNeeded: index)
-      } else {
-        // Room for the longest chain, and one segment for each frame after it.
-        if batch.segmentCount > Batch.segmentCapacity &- Batch.maximumSegments &- Batch.capacity { break }
-        if let reason = gather(head, memory, into: &batch) { counters.drop(reason) }
-      }
-      heads[taken] = head
-      taken = taken &+ 1
-    }
-    return plain
-  }
-
-  /// Second pass: copies offload header and first bytes of each frame in `plain` out of guest memory.
-  // SAFETY: see `collect`.
-  @inline(__always)
-  private func snapshot(_ plain: UInt32, _ batch: borrowing Batch) {
+    let range = UInt32(Batch.maximumFrameLength) &- 14
+    let window = UInt64(header &+ 64)
+    let (queue, heads, starts) = (queue, heads, starts)
     var index = 0
-    while index < batch.count {
-      if plain & (1 &<< UInt32(truncatingIfNeeded: index)) != 0 {
-        let start = batch.segments[Int(batch.frames[index].firstSegment)].iov_base!
-        copy64(start, to: batch.frames[index].header)
-        batch.frames[index].offload = VirtioNetHeader.read(start - headerLength)
+    while index < limit {
+      let entry = queue.pointee.descriptor(heads[index])
+      var start = Start(address: nil, length: entry.length &- header)
+      if entry.isPlainReadable, entry.length &- shortest <= range,
+        let base = memory.translate(entry.address, max(UInt64(entry.length), window))
+      {
+        start.address = base + Int(header)
+        cl_prefetch_read(base + Int(header))
       }
+      starts[index] = start
       index = index &+ 1
     }
   }
 
-  /// Third pass: refuses offload requests that contradict their frame. Returns the bytes of the frames that remain.
+  /// Second pass: copies offload header and first bytes of each frame out of guest memory, and behind a compiler
+  /// barrier judges the copies. Returns the bytes of the frames taken.
+  // SAFETY: see `locate`; the batch has room for `Batch.capacity` frames, and `gather` is given the room it needs.
   @inline(__always)
-  private func judge(_ batch: inout Batch, _ counters: PortCounters) -> Int {
-    var kept = 0
-    var index = 0
+  private mutating func take(
+    _ limit: Int, _ memory: GuestMemoryMap, into batch: inout Batch, _ counters: PortCounters
+  ) -> Int {
+    let (starts, headerLength) = (starts, headerLength)
+    let (frames, segments) = (batch.frames, batch.segments)
     var bytes = 0
-    while index < batch.count {
-      let frame = batch.frames[index]
-      if frame.offload.isNone {
-        if frame.offload.word != 0 { batch.frames[index].offload = .none }
-      } else if let request = frame.offload.accepted(length: Int(frame.length), allowed) {
-        batch.frames[index].offload = request
-      } else {
-        counters.drop(.badOffload)
+    var count = 0
+    var index = 0
+    while index < limit {
+      let length = starts[index].length
+      guard let start = starts[index].address else {
+        // Room for the longest chain, and one segment for each frame after it.
+        if batch.segmentCount > Batch.segmentCapacity &- Batch.maximumSegments &- Batch.capacity { break }
+        batch.count = count
+        if let reason = gather(heads[index], memory, into: &batch) {
+          counters.drop(reason)
+        } else {
+          bytes = bytes &+ Int(frames[count].length)
+          count = count &+ 1
+        }
         index = index &+ 1
         continue
       }
-      if kept != index { batch.frames[kept] = batch.frames[index] }
-      bytes = bytes &+ Int(frame.length)
-      kept = kept &+ 1
+      let snapshot = batch.snapshot(count)
+      let asked = VirtioNetHeader.read(start - headerLength)
+      copy64(start, to: snapshot)
+      cl_barrier()
       index = index &+ 1
+      var offload = Offload.none
+      if asked.word != 0 {
+        guard let request = asked.accepted(length: Int(length), allowed) else {
+          counters.drop(.badOffload)
+          continue
+        }
+        offload = request
+      }
+      segments[batch.segmentCount] = iovec(iov_base: start, iov_len: Int(length))
+      frames[count] = Frame(
+        header: snapshot, headerLength: min(64, length), length: length,
+        firstSegment: UInt32(truncatingIfNeeded: batch.segmentCount), segmentCount: 1, offload: offload,
+        body: UnsafeRawPointer(start))
+      batch.segmentCount = batch.segmentCount &+ 1
+      bytes = bytes &+ Int(length)
+      count = count &+ 1
     }
-    batch.count = kept
+    taken = index
+    batch.count = count
     return bytes
   }
 
@@ -233,12 +234,13 @@ struct VhostUserReceive: ~Copyable {
     let first = withUnsafeMutableBytes(of: &header) { bytes in
       strip(headerLength, from: pieces, chain.pieceCount, into: bytes.baseAddress!)
     }
+    let asked = Offload(word: header.0, checksumOffset: UInt16(truncatingIfNeeded: header.1))
+    guard let offload = asked.accepted(length: length, allowed) else { return .badOffload }
     let index = batch.count
     batch.frames[index] = Frame(
       header: batch.snapshot(index), headerLength: UInt32(min(64, length)), length: UInt32(length),
       firstSegment: UInt32(batch.segmentCount &+ first), segmentCount: UInt32(chain.pieceCount &- first),
-      offload: Offload(word: header.0, checksumOffset: UInt16(truncatingIfNeeded: header.1)),
-      token: head)
+      offload: offload)
     batch.segmentCount = batch.segmentCount &+ chain.pieceCount
     batch.count = index &+ 1
     let frame = batch.frames[index]

@@ -1,9 +1,9 @@
 // Frames a guest receives
 // =======================
 //
-// As long as frames fit the plain descriptors the guest offers, a burst is two passes: descriptors become addresses
-// (prefetched for writing) and used elements; then header and frame are copied. The payload goes first and the private
-// header last, over the bytes the payload's last vector may have spilled before it.
+// As long as frames fit the plain descriptors the guest offers, a burst is passes that each fetch what the next will
+// touch: heads; descriptors, which become addresses; then header and frame are copied, and used elements filled. The
+// payload goes first and the private header last, over the bytes the payload's last vector may have spilled before it.
 //
 // A frame that needs a chain, or several mergeable buffers, goes through `scatter`, which takes nothing from the ring
 // until the whole frame has found room.
@@ -21,7 +21,8 @@ struct VhostUserTransmit: ~Copyable {
   /// Initialised while `memory` is set.
   private let queue: UnsafeMutablePointer<SplitVirtqueue>
   private let gate: UnsafePointer<VhostUserGate>
-  /// Where the frames of a burst go: `Batch.capacity` addresses.
+  /// The buffers the frames of a burst go to: `Batch.capacity` heads and addresses.
+  private let heads: UnsafeMutablePointer<UInt16>
   private let targets: UnsafeMutablePointer<UnsafeMutableRawPointer>
   /// For `scatter`: `Batch.maximumSegments` pieces, `maximumBuffers` heads with their lengths.
   private let pieces: UnsafeMutablePointer<iovec>
@@ -39,6 +40,7 @@ struct VhostUserTransmit: ~Copyable {
   init(_ gate: UnsafePointer<VhostUserGate>) {
     self.gate = gate
     queue = .allocate(capacity: 1)
+    heads = .allocate(capacity: Batch.capacity)
     targets = .allocate(capacity: Batch.capacity)
     pieces = .allocate(capacity: Batch.maximumSegments)
     buffers = .allocate(capacity: Self.maximumBuffers)
@@ -46,6 +48,7 @@ struct VhostUserTransmit: ~Copyable {
 
   deinit {
     queue.deallocate()
+    heads.deallocate()
     targets.deallocate()
     pieces.deallocate()
     buffers.deallocate()
@@ -136,7 +139,7 @@ struct VhostUserTransmit: ~Copyable {
 
   // MARK: one plain descriptor for each frame
 
-  /// Finds the places of the first frames that fit plain descriptors, and fills their used elements. Returns how many.
+  /// Finds the places of the first frames that fit plain descriptors, and fetches them. Returns how many.
   // SAFETY: at most `Batch.capacity` targets are written; each was translated with the descriptor's length, which is
   // at least header and frame.
   @inline(__always)
@@ -145,53 +148,63 @@ struct VhostUserTransmit: ~Copyable {
     _ memory: GuestMemoryMap
   ) -> Int {
     let offered = queue.pointee.pending(atMost: count)
+    if offered <= 0 { return 0 }
+    let (queue, heads, targets, headerLength, longest) = (
+      queue, heads, targets, headerLength, maximumFrameLength
+    )
+    queue.pointee.heads(offered, into: heads)
     var index = 0
     while index < offered {
       let length = frames[Int(indices[index])].length
-      let needed = length &+ headerLength
-      let head = queue.pointee.head(index)
-      let entry = queue.pointee.descriptor(head)
-      guard entry.isPlainWritable, Int(entry.length) >= needed, length <= maximumFrameLength,
+      let entry = queue.pointee.descriptor(heads[index])
+      guard entry.isPlainWritable, Int(entry.length) >= length &+ headerLength, length <= longest,
         let target = memory.translate(entry.address, UInt64(entry.length))
       else { break }
       cl_prefetch_read(target)
       cl_prefetch_write(target + headerLength)
       targets[index] = target
-      queue.pointee.fill(head, length: UInt32(truncatingIfNeeded: needed))
       index = index &+ 1
     }
     return index
   }
 
-  /// Copies `count` frames to their targets. Returns their bytes.
+  /// Copies `count` frames to their targets, and fills their used elements. Returns their bytes.
   // SAFETY: `place` has checked room for header and frame at each target.
   @inline(__always)
   private func copy(
     _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, _ count: Int,
     _ batch: borrowing Batch
   ) -> Int {
+    let (queue, heads, targets, headerLength, visibleBits) = (
+      queue, heads, targets, headerLength, visibleBits
+    )
     var bytes = 0
     var index = 0
     while index < count {
-      let outgoing = frames[Int(indices[index])]
-      let source = batch.frames[Int(outgoing.frame)]
+      let outgoing = frames + Int(indices[index])
       let header = targets[index]
       let start = header + headerLength
-      let headLength = Int(outgoing.headerLength)
-      let tailLength = Int(outgoing.sourceLength)
-      // One segment, and 64 bytes end the source's range and the target's: the fast copy may spill before both.
-      if source.segmentCount == 1 && headLength &+ tailLength >= 64
-        && Int(outgoing.sourceOffset) &+ tailLength >= 64
-      {
-        let tail = batch.segments[Int(source.firstSegment)].iov_base! + Int(outgoing.sourceOffset)
-        copyPayload(tail, to: start + headLength, tailLength)
-      } else if tailLength > 0 {
-        batch.copy(
-          source, from: Int(outgoing.sourceOffset), count: tailLength, to: start + headLength)
+      let headLength = Int(outgoing.pointee.headerLength)
+      let tailLength = Int(outgoing.pointee.sourceLength)
+      let length = headLength &+ tailLength
+      let offset = Int(outgoing.pointee.sourceOffset)
+      if tailLength > 0 {
+        // In one piece, and 64 bytes end the source's range and the target's: the fast copy may spill before both.
+        if let body = outgoing.pointee.body, length >= 64, offset &+ tailLength >= 64 {
+          copyPayload(body + offset, to: start + headLength, tailLength)
+        } else {
+          batch.copy(
+            batch.frames[Int(outgoing.pointee.frame)], from: offset, count: tailLength,
+            to: start + headLength)
+        }
       }
-      copyShort(outgoing.header, to: start, headLength)
-      VirtioNetHeader.write(visible(outgoing.offload), bufferCount: 1, length: headerLength, to: header)
-      bytes = bytes &+ outgoing.length
+      copyShort(outgoing.pointee.header, to: start, headLength)
+      let offload = Offload(
+        word: outgoing.pointee.offload.word & visibleBits,
+        checksumOffset: outgoing.pointee.offload.checksumOffset)
+      VirtioNetHeader.write(offload, bufferCount: 1, length: headerLength, to: header)
+      queue.pointee.fill(heads[index], length: UInt32(truncatingIfNeeded: length &+ headerLength))
+      bytes = bytes &+ length
       index = index &+ 1
     }
     return bytes

@@ -98,7 +98,7 @@ final class Patch {
           header: batch.snapshot(index), headerLength: UInt32(headerLength),
           length: UInt32(frame.bytes.count),
           firstSegment: UInt32(first), segmentCount: UInt32(batch.segmentCount - first),
-          offload: frame.offload, token: 0)
+          offload: frame.offload)
         outgoing[index] = Outgoing(
           header: UnsafeRawPointer(batch.snapshot(index)), headerLength: UInt32(headerLength),
           frame: UInt32(index), sourceOffset: UInt32(headerLength),
@@ -163,7 +163,7 @@ final class Patch {
     batch.snapshot(0).copyMemory(from: numberedFrame(0), byteCount: 64)
     batch.frames[0] = Frame(
       header: batch.snapshot(0), headerLength: 64, length: 500, firstSegment: 0, segmentCount: 1,
-      offload: .none, token: 0)
+      offload: .none)
     batch.count = 1
     outgoing[0] = Outgoing(
       header: UnsafeRawPointer(batch.snapshot(0)), headerLength: 64, frame: 0, sourceOffset: 64,
