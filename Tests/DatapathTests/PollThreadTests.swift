@@ -2,6 +2,7 @@ import Glibc
 import Linux
 import Packet
 import Ports
+import Synchronization
 import Testing
 
 @testable import Datapath
@@ -60,6 +61,62 @@ import Testing
     }
     let queues = bench.datapath.receiveQueueStatistics()
     for source in 0..<3 { #expect(queues[source].frames == 8000) }
+  }
+
+  /// The old thread is held in the middle of a turn, at the sink's transmit lock, while its queue is given to another,
+  /// which has all the time it wants to take the frames a second time.
+  @Test func aQueueMovesOnlyWhenItsOldThreadIsDone() throws {
+    let trunk = VLANConfiguration()
+    let bench = try Bench([trunk, trunk], cpus: [0, 1])
+    var settings = bench.poll
+    settings.idleMicroseconds = 1_000_000
+    try bench.datapath.apply(settings)
+    bench.send(frame(to: .max >> 16, from: Self.sink), at: 1)
+    _ = bench.received(at: 0)
+    nonisolated(unsafe) let lock = bench.datapath.ports[1]!.entry(isInterim: false).slot.pointee.transmitLock(
+      0)
+    nonisolated(unsafe) let counters = (0..<2).map { bench.datapath.threads.counters(of: $0) }
+    for round in 0..<20 {
+      let (old, new) = (round % 2, 1 - round % 2)
+      bench.datapath.setAffinity([0: old], of: bench.ports[0].id)
+      while lock.pointee.exchange(true, ordering: .acquiring) {}
+      let before = bench.statistics(0)[.receivedFrames]
+      for number in 0..<10 { #expect(bench.ports[0].port.send(numbered(number, from: 0))) }
+      while bench.statistics(0)[.receivedFrames] == before { usleep(5) }
+      let turns = counters[new][.idleTurns]
+      let helper = try Thread(name: "release") {
+        for _ in 0..<20_000 where counters[new][.idleTurns] < turns + 1000 { usleep(5) }
+        lock.pointee.store(false, ordering: .releasing)
+      }
+      bench.datapath.setAffinity([0: new], of: bench.ports[0].id)
+      helper.join()
+      while bench.statistics(1)[.transmittedFrames] < UInt64(10 * (round + 1)) { usleep(5) }
+      bench.ports[0].port.synchronize()
+      #expect(bench.received(at: 1).map { Int($0[14]) } == Array(0..<10))
+    }
+  }
+
+  /// Threads that go over to an unlocked transmit queue of their own, and those that still lock a shared one, must not
+  /// meet: all lock, and each its own, in between.
+  @Test func transmitQueuesAreLockedWhileTheirNumberChanges() {
+    let state = PortState(
+      MemoryPort(name: "p"), index: 0, bridge: 0, vlan: VLANConfiguration(), affinity: [:], threadCount: 2)
+    defer {
+      state.port.close()
+      state.free()
+    }
+    func shows(_ isInterim: Bool) -> [Int] {
+      let entry = state.entry(isInterim: isInterim)
+      return [Int(entry.transmitQueues), entry.locksTransmit ? 1 : 0]
+    }
+    #expect(!state.needsInterim && shows(false) == [1, 1])
+    state.noteShown()
+    for (count, before, after) in [(2, [2, 1], [2, 0]), (1, [2, 1], [1, 1]), (5, [2, 1], [2, 0])] {
+      state.transmitQueues = count
+      #expect(state.needsInterim && shows(true) == before && shows(false) == after)
+      state.noteShown()
+      #expect(!state.needsInterim && shows(true) == after)
+    }
   }
 
   @Test func everythingElseChangingLosesNothing() throws {
