@@ -75,6 +75,9 @@ let package = Package(
     tests(
       "ConfigurationTests",
       ["Seeded", "Configuration", "OVSDB", "JSONRPC", "Linux", "Datapath", "Ports", "Packet"]),
+    .executableTarget(
+      name: "switchd-soak", dependencies: ["Linux", "Seeded", "VirtioTesting"], path: "Tests/Soak",
+      swiftSettings: strict),
     tests(
       "SystemTests",
       [
