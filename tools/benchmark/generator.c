@@ -145,7 +145,7 @@ static void receive(unsigned index, const struct traffic *traffic, bool counting
   rte_pktmbuf_free_bulk(mbufs, count);
 }
 
-// Frames of a port that have not arrived at its partner. When nothing arrives for 5 ms, the missing are lost.
+// Frames of a port that have not arrived at its partner. When nothing arrives for 50 ms, the missing are lost.
 static uint64_t under_way(struct port *port, const struct port *partner, uint64_t now) {
   uint64_t gone = partner->received + port->excused;
   if (gone >= port->sent) {
@@ -155,7 +155,7 @@ static uint64_t under_way(struct port *port, const struct port *partner, uint64_
   if (partner->received != port->progress) {
     port->progress = partner->received;
     port->progress_time = now;
-  } else if (now - port->progress_time > rte_get_tsc_hz() / 200) {
+  } else if (now - port->progress_time > rte_get_tsc_hz() / 20) {
     port->excused += port->sent - gone;
     return 0;
   }
@@ -217,7 +217,8 @@ static void run(const struct traffic *traffic) {
       totals(&sent_before, &received_before);
     }
     uint64_t due = (uint64_t)((double)(now - start) / hz * traffic->rate);
-    if (traffic->rate > 0 && due - skipped > ports[0].sent + ring) skipped = due - ports[0].sent;  // held up: go on from here
+    // When it was held up it goes on from here, and does not catch up in one rush.
+    if (traffic->rate > 0 && due - skipped > ports[0].sent + ring) skipped = due - ports[0].sent;
     for (unsigned index = 0; index < port_count; index++) {
       receive(index, traffic, counting);
       if (!traffic->oneway || index % 2 == 0) transmit(index, traffic, due - skipped, now);
@@ -245,6 +246,7 @@ static void drain(void) {
   while (rte_rdtsc() < end) {
     for (unsigned index = 0; index < port_count; index++)
       rte_pktmbuf_free_bulk(mbufs, rte_eth_rx_burst(index, 0, mbufs, burst));
+    sched_yield();  // another generator may still be counting
   }
 }
 

@@ -22,25 +22,26 @@ def _verdict(goal, distance, value, limit, at_most, result):
     return Verdict(goal, distance, result, False, f"{share:.0f} %" if share >= 1 else f"{share:.1f} %")
 
 
+def _of(case, text):
+    return f"{case}: {text}" if case else text
+
+
 @dataclasses.dataclass
 class Ratio:
-    """switchd's median against a peer's. `cases` is one case, or a pair: ours and theirs."""
+    """switchd's median against a peer's."""
     case: str
     metric: str
     peer: str
     at_most: float = None
     at_least: float = None
-    peer_case: str = None
 
     def judge(self, series):
         lower = self.at_most is not None
         limit = self.at_most if lower else self.at_least
-        goal = f"{self.case + ': ' if self.case else ''}{self.metric} {'at most' if lower else 'at least'} {limit:g} × {self.peer}"
-        if self.peer_case:
-            goal += f" ({self.peer_case})"
+        goal = _of(self.case, f"{self.metric} {'at most' if lower else 'at least'} {limit:g} × {self.peer}")
         for distance in series.distances(self.case, self.metric):
             ours = series.summary("switchd", self.case, self.metric, distance)
-            theirs = series.summary(self.peer, self.peer_case or self.case, self.metric, distance)
+            theirs = series.summary(self.peer, self.case, self.metric, distance)
             if ours and theirs and theirs.median > 0:
                 value = ours.median / theirs.median
                 result = f"{value:.2f} × ({number(ours.median)} / {number(theirs.median)})"
@@ -77,7 +78,7 @@ class Limit:
     unit: str
 
     def judge(self, series):
-        goal = f"{self.case + ': ' if self.case else ''}{self.metric} under {self.at_most:g} {self.unit}"
+        goal = _of(self.case, f"{self.metric} under {self.at_most:g} {self.unit}")
         for distance in series.distances(self.case, self.metric):
             ours = series.summary("switchd", self.case, self.metric, distance)
             if ours:

@@ -76,7 +76,8 @@ def unix_control(path, method, parameters=(), timeout=20):
 class Process:
     """A child that ends with the bench, whatever ends the bench."""
 
-    def __init__(self, arguments, log, cpu=None, urgent=False, namespace=None, environment=None, stdin=None, stdout=None):
+    def __init__(self, arguments, log, cpu=None, urgent=False, namespace=None, environment=None, stdin=None,
+                 stdout=None):
         if namespace:
             arguments = ["ip", "netns", "exec", namespace, *arguments]
         self.name = pathlib.Path(str(arguments[0])).name if not namespace else str(arguments[4])
@@ -194,7 +195,8 @@ class Lab:
         command(["ip", "-n", name, "link", "set", "lo", "up"])
         # Nothing is to be sent that the bench did not ask for.
         for setting in ("all", "default"):
-            command(["ip", "netns", "exec", name, "sysctl", "-qw", f"net.ipv6.conf.{setting}.disable_ipv6=1"], check=False)
+            command(["ip", "netns", "exec", name, "sysctl", "-qw", f"net.ipv6.conf.{setting}.disable_ipv6=1"],
+                    check=False)
         return name
 
     def defer(self, action):

@@ -55,7 +55,8 @@ def goals_table(results):
     for row, series, error in results:
         found = verdicts(row, series)
         for verdict in found:
-            text.append(f"| {row.name} | {verdict.goal} | {where(verdict.distance)} | {verdict.result} | {outcome(verdict)} |")
+            text.append(f"| {row.name} | {verdict.goal} | {where(verdict.distance)} | {verdict.result} |"
+                        f" {outcome(verdict)} |")
         if error or not found:
             text.append(f"| {row.name} | {row.title} | | {cell(error) if error else NOT_MEASURED} | **failed** |")
     return "\n".join(text)
@@ -77,8 +78,9 @@ def section(row, series, error):
         parts.append(f"![{row.title}]({row.name}.svg)")
         table = ["| case | figure | distance | switch | best | median | runs |", "|---|---|---|---|---|---|---|"]
         for case, metric, subject, distance, summary in lines(series):
-            table.append(f"| {case} | {METRICS[metric].title}, {METRICS[metric].unit} | {where(distance)} | {subject} | "
-                         f"{number(summary.best)} | {number(summary.median)} | {summary.runs} |")
+            figure = f"{METRICS[metric].title}, {METRICS[metric].unit}"
+            table.append(f"| {case} | {figure} | {where(distance)} | {subject} | {number(summary.best)} |"
+                         f" {number(summary.median)} | {summary.runs} |")
         parts.append("\n".join(table))
     notes = list(series.notes)
     if series.dropped:
@@ -110,11 +112,11 @@ def terminal(results):
             text.append(f"  FAILED: {error}")
         for case, metric, subject, distance, summary in lines(series):
             text.append(f"  {case:22} {METRICS[metric].title:32} {where(distance):8} {subject:18} "
-                        f"best {number(summary.best):>10}  median {number(summary.median):>10} {METRICS[metric].unit:14}"
-                        f"{summary.runs:>3} runs")
+                        f"best {number(summary.best):>10}  median {number(summary.median):>10} "
+                        f"{METRICS[metric].unit:14}{summary.runs:>3} runs")
         for verdict in verdicts(row, series):
             state = "met   " if verdict.met else "MISSED"
             by = f", by {verdict.missed_by}" if verdict.missed_by else ""
-            text.append(f"  {state} {verdict.goal}{' [' + verdict.distance + ']' if where(verdict.distance) else ''}: "
-                        f"{verdict.result}{by}")
+            distance = f" [{verdict.distance}]" if where(verdict.distance) else ""
+            text.append(f"  {state} {verdict.goal}{distance}: {verdict.result}{by}")
     return "\n".join(text)

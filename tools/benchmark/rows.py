@@ -18,7 +18,8 @@ class Row:
 
 
 ROWS = [
-    Row("vhost-64", "vhost → vhost, 64 B, MAC learning", "OVS-DPDK", vhost.forwarding(64), vhost.forwarding_goals(64)),
+    Row("vhost-64", "vhost → vhost, 64 B, MAC learning", "OVS-DPDK", vhost.forwarding(64),
+        vhost.forwarding_goals(64)),
     Row("vhost-1518", "vhost → vhost, 1,518 B, MAC learning", "OVS-DPDK", vhost.forwarding(1518),
         vhost.forwarding_goals(1518)),
     Row("library", "64 B against the vhost PMD io, which does not switch", "dpdk-testpmd", vhost.library,

@@ -1,12 +1,11 @@
 """Rows of the control plane: idle cost, many ports, start."""
 
 import json
-import subprocess
 import time
 
 from .frontends import Generator
 from .goals import Limit, Ratio
-from .host import BenchError, command, wait_until
+from .host import BenchError, command
 from .measurement import Once
 from .rows_tcp import add_host
 from .switches import OVSDPDK, POLL_CPU, OpenVSwitch, Switchd
@@ -127,4 +126,5 @@ def start(bench):
     bench.interleave(subjects[::-1])
 
 
-start_goals = [Limit("", "seconds", 0.3, "s"), Limit("", "memory", 64, "MiB"), Ratio("", "seconds", "OVS-DPDK", at_most=1)]
+start_goals = [Limit("", "seconds", 0.3, "s"), Limit("", "memory", 64, "MiB"),
+               Ratio("", "seconds", "OVS-DPDK", at_most=1)]

@@ -7,7 +7,7 @@ import time
 
 from . import guest
 from .goals import BestOf, Ratio
-from .host import BenchError, command, wait_until
+from .host import command, wait_until
 from .measurement import Flow
 from .switches import OVSDPDK, DatabaseSwitch, LinuxBridge, OpenVSwitch, OVSDPDKSegmentation, Switchd
 
@@ -64,8 +64,8 @@ class Stream:
 def namespaces(bench):
     """Processors that sleep now and then are moved all the time, so runs are not told apart by distance here."""
     subjects = []
-    for kind, name, offloads in ((Switchd, "switchd", True), (LinuxBridge, "Linux bridge", True), (OpenVSwitch, "OVS", True),
-                                 (OpenVSwitch, "OVS, offloads off", False)):
+    for kind, name, offloads in ((Switchd, "switchd", True), (LinuxBridge, "Linux bridge", True),
+                                 (OpenVSwitch, "OVS", True), (OpenVSwitch, "OVS, offloads off", False)):
         switch = kind(bench.lab).start()
         sender, receiver = (add_host(bench.lab, switch, f"veth{n}", n, offloads) for n in (1, 2))
         ping(sender)

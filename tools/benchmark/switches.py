@@ -31,9 +31,9 @@ class Switch:
     def resume(self):
         pass
 
-    def vhost_ports(self, count):
+    def vhost_ports(self, count, mtu=1500):
         """Adds that many vhost-user ports, and returns their sockets."""
-        sockets = [self.add_vhost_port(f"p{index}") for index in range(count)]
+        sockets = [self.add_vhost_port(f"p{index}", mtu) for index in range(count)]
         for socket in sockets:
             wait_until(f"{self.name}: {socket}", socket.exists)
         return sockets
@@ -56,8 +56,9 @@ class DatabaseSwitch(Switch):
         settings = [*self.bridge_settings, *settings]
         self.configure("add-br", "br0", *(["--", "set", "bridge", "br0", *settings] if settings else []))
 
-    def add_vhost_port(self, name):
-        self.configure("add-port", "br0", name, "--", "set", "Interface", name, "type=dpdkvhostuser")
+    def add_vhost_port(self, name, mtu):
+        request = [f"mtu_request={mtu}"] if mtu != 1500 else []
+        self.configure("add-port", "br0", name, "--", "set", "Interface", name, "type=dpdkvhostuser", *request)
         return self.directory / name
 
     def add_vhost_client_port(self, name, socket):
@@ -91,7 +92,8 @@ class Switchd(DatabaseSwitch):
 
     def launch(self, poll_cpu=None):
         self.process = self.lab.spawn(
-            [self.programs / "switchd", f"--rundir={self.directory}", f"--schema={REPOSITORY}/etc/vswitch.ovsschema", self.directory / "conf.db"],
+            [self.programs / "switchd", f"--rundir={self.directory}", f"--schema={REPOSITORY}/etc/vswitch.ovsschema",
+             self.directory / "conf.db"],
             namespace=self.namespace, log=self.directory / "switchd.log",
             cpu=GENERATOR_CPU if poll_cpu is not None else None, urgent=poll_cpu is not None)
         self.settle(lambda: (self.directory / "db.sock").exists() and self.control_socket())
@@ -204,7 +206,7 @@ class VhostLibrary(Switch):
         self.testpmd.ask("start")
         return self
 
-    def vhost_ports(self, count):
+    def vhost_ports(self, count, mtu=1500):
         for socket in self.sockets:
             wait_until(f"{self.name}: {socket}", socket.exists)
         return self.sockets[:count]
