@@ -133,7 +133,7 @@ final class OffloadLab {
   func bridgeTAP() throws -> OffloadStation {
     let tap = sources.first { $0.kind == .tap }!
     for command in [
-      "ip link add bridge0 type bridge", "ip link set bridge0 up",
+      "ip link add bridge0 type bridge mcast_snooping 0", "ip link set bridge0 up",
       "ip link add near type veth peer name inject", "ip link set near master bridge0",
       "ip link set \(tap.port) master bridge0", "ip link set near up", "ip link set inject up",
     ] {
