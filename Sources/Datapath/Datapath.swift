@@ -220,15 +220,19 @@ public final class Datapath {
     while let last = ports.last, last == nil { ports.removeLast() }
   }
 
-  /// The next unused index: one just freed is used again last.
+  /// The next unused index. One just freed is not used again soon; but poll threads keep memory for every index below
+  /// the highest, so indices go round among twice as many as there are ports, and 256 at least.
   private func freeIndex() -> UInt16? {
-    guard portCount + leaving.count < Int(UInt16.max) else { return nil }
-    while state(PortID(index: nextPort)) != nil || leaving.contains(nextPort) { advance() }
-    defer { advance() }
+    let used = portCount + leaving.count
+    guard used < Int(UInt16.max) else { return nil }
+    let window = UInt16(min(max(2 * used + 2, 256), Int(UInt16.max)))
+    if nextPort >= window { nextPort = 0 }
+    while state(PortID(index: nextPort)) != nil || leaving.contains(nextPort) { advance(within: window) }
+    defer { advance(within: window) }
     return nextPort
   }
 
-  private func advance() { nextPort = nextPort == .max - 1 ? 0 : nextPort + 1 }
+  private func advance(within window: UInt16) { nextPort = nextPort >= window - 1 ? 0 : nextPort + 1 }
 
   // MARK: What ports tell
 

@@ -60,6 +60,19 @@ import Testing
     for source in 0..<3 { #expect(bench.statistics(source)[.receivedFrames] == UInt64(each)) }
   }
 
+  /// Poll threads keep memory for each index: ports that come and go must not use up ever higher ones.
+  @Test func indicesOfRemovedPortsAreUsedAgain() throws {
+    let bench = try Bench([VLANConfiguration()])
+    var indices: Set<UInt16> = []
+    for round in 0..<1000 {
+      let id = try bench.datapath.addPort(MemoryPort(name: "v\(round)", capacity: 1), to: bench.bridge)
+      indices.insert(id.index)
+      bench.datapath.removePort(id)
+    }
+    #expect(indices.max()! < 256)
+    #expect(indices.count > 100)
+  }
+
   @Test func anIdleDatapathSleeps() throws {
     let bench = try Bench([VLANConfiguration()])
     #expect(
