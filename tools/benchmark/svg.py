@@ -7,7 +7,7 @@ from html import escape
 
 from .measurement import ANY, METRICS, number
 
-WIDTH, LEFT, RIGHT = 860, 250, 150  # the bars are between the two margins
+WIDTH, LEFT, RIGHT = 900, 250, 190  # the bars are between the two margins
 BAR, GAP, GROUP_GAP = 16, 3, 12
 COLORS = {"switchd": "#0b6e99"}
 PEER_COLORS = ("#c9772b", "#8c8c8c", "#a24f6d", "#6d8b3c")
@@ -45,7 +45,8 @@ def _panel(body, y, series, metric, colors):
         if name != metric:
             continue
         for distance in series.distances(case, metric):
-            bars = [(subject, series.summary(subject, case, metric, distance)) for subject in by_subject]
+            subjects = sorted(by_subject, key=lambda subject: subject != "switchd")
+            bars = [(subject, series.summary(subject, case, metric, distance)) for subject in subjects]
             label = ", ".join(part for part in (case, "" if distance == ANY else distance) if part)
             groups.append((label, [bar for bar in bars if bar[1]]))
     scale = max(max(s.median, s.best) for _, bars in groups for _, s in bars) or 1
