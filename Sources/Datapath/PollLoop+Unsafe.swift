@@ -20,6 +20,7 @@
 import CLinux
 import Glibc
 import Linux
+import Packet
 import Ports
 import Synchronization
 
@@ -93,6 +94,8 @@ struct PollLoop: ~Copyable {
   private var ready = BitList()
   private var nextReadinessCheck: UInt64 = 0
   private var idleSince: UInt64 = 0
+  private var patience = Patience()
+  private var trial = PaceTrial(cyclesPerMicrosecond: TSCClock.shared.cyclesPerMicrosecond)
   private let readinessInterval: UInt64
   private let clock = TSCClock.shared
   /// When the pipeline's second is over.
@@ -120,6 +123,8 @@ struct PollLoop: ~Copyable {
       if began >= secondEnds { beginSecond(at: began) }
       let (moved, ended) = turn(began)
       account(moved, ended &- began)
+      trial.count(moved, at: ended)
+      pipeline.batch.prefersFullBursts = trial.waits
       began = ended
       if polledCount < queues.count && ended >= nextReadinessCheck {
         nextReadinessCheck = ended &+ readinessInterval
@@ -127,9 +132,13 @@ struct PollLoop: ~Copyable {
       }
       if moved > 0 {
         idleSince = ended
-      } else if ended &- idleSince >= shared.pointee.idleCycles.load(ordering: .relaxed) {
+      } else if patience.isOver(
+        ended &- idleSince, configured: shared.pointee.idleCycles.load(ordering: .relaxed))
+      {
         sleep()
         began = cl_tsc()
+        patience.woke(
+          after: began &- idleSince, configured: shared.pointee.idleCycles.load(ordering: .relaxed))
         idleSince = began
       } else {
         cl_pause()

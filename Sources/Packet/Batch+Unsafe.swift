@@ -110,6 +110,8 @@ public struct Batch: ~Copyable {
   /// `capacity` frames, of which `count` are valid.
   public let frames: UnsafeMutablePointer<Frame>
   public var count: Int
+  /// Whether a port may leave a few frames where they are for some microseconds, so that more come.
+  public var prefersFullBursts = false
   /// `segmentCapacity` segments, of which `segmentCount` are in use.
   public let segments: UnsafeMutablePointer<iovec>
   public var segmentCount: Int

@@ -6,7 +6,7 @@ import Packet
 ///
 /// Taking each frame the moment it appears makes both sides fight for the cache lines of the ring's indices, which
 /// costs more than all other work together. So while frames arrive densely, few pending ones are left to become more,
-/// for at most `window`. At low rates nothing waits.
+/// for at most `window`. At low rates nothing waits, nor when the poll thread finds that it does not pay.
 struct Pace {
   /// Longest wait, in cycles of the time-stamp counter.
   private let window: UInt64
@@ -17,9 +17,9 @@ struct Pace {
   init() { window = TSCClock.shared.cyclesPerMicrosecond * 6 }
 
   /// Whether to leave `pending` frames (counted up to one more than a batch) where they are, for now.
-  mutating func holdsBack(_ pending: Int) -> Bool {
+  mutating func holdsBack(_ pending: Int, allowed: Bool) -> Bool {
     let now = cl_tsc()
-    if isDense && pending <= Batch.capacity {
+    if allowed && isDense && pending <= Batch.capacity {
       if waitingSince == 0 {
         waitingSince = now
         return true

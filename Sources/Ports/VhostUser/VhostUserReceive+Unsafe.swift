@@ -101,7 +101,7 @@ struct VhostUserReceive: ~Copyable {
       if pending < 0 { report(.availableIndex) }
       return 0
     }
-    if pace.holdsBack(pending) { return 0 }
+    if pace.holdsBack(pending, allowed: batch.prefersFullBursts) { return 0 }
     let limit = min(pending, Batch.capacity)
     if discards { return discard(limit, counters) }
     queue.pointee.heads(limit, into: heads)
