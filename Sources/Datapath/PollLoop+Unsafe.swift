@@ -137,8 +137,11 @@ struct PollLoop: ~Copyable {
       {
         sleep()
         began = cl_tsc()
-        patience.woke(
-          after: began &- idleSince, configured: shared.pointee.idleCycles.load(ordering: .relaxed))
+        // Where all frames come by system calls, looking longer gains little, and takes the processor from their senders.
+        if polledCount > 0 {
+          patience.woke(
+            after: began &- idleSince, configured: shared.pointee.idleCycles.load(ordering: .relaxed))
+        }
         idleSince = began
       } else {
         cl_pause()
