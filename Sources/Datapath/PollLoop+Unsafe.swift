@@ -143,8 +143,11 @@ struct PollLoop: ~Copyable {
             after: began &- idleSince, configured: shared.pointee.idleCycles.load(ordering: .relaxed))
         }
         idleSince = began
-      } else {
+      } else if polledCount > 0 {
         cl_pause()
+      } else {
+        // Frames that come by system calls come from this machine's processes: whoever wants the processor goes first.
+        sched_yield()
       }
     }
     shared.pointee.participant.leave()
