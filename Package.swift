@@ -95,6 +95,7 @@ let package = Package(
     command("Lint", "lint", "Checks format, unsafe constructs and scripts"),
     command("Bench", "bench", "Measures switchd beside its peers"),
     command("Fuzz", "fuzz", "Runs a fuzz target"),
+    command("CheckHotPath", "check-hot-path", "Looks for allocation and the like on the packet path"),
   ],
   cLanguageStandard: .gnu17
 )
