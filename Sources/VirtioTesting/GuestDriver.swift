@@ -59,13 +59,13 @@ public final class GuestDriver {
     return true
   }
 
-  /// Offers a frame without publishing it.
+  /// Offers a frame without publishing it; false while ring or memory is full of frames under way.
   public func offer(
     _ frame: [UInt8], offload: Offload = .none, cuts: [Int] = [], indirect: Bool = false, at: UInt64? = nil
   ) -> Bool {
     reclaim()
     let bytes = headerBytes(offload) + frame
-    let address = at ?? takeBuffer(bytes.count)
+    guard let address = at ?? takeBuffer(bytes.count) else { return false }
     ram.write(bytes, at: address)
     var buffers: [GuestQueue.Buffer] = []
     var offset = 0
@@ -96,10 +96,10 @@ public final class GuestDriver {
     return count
   }
 
-  private func takeBuffer(_ bytes: Int) -> UInt64 {
+  private func takeBuffer(_ bytes: Int) -> UInt64? {
     let short = bytes <= Self.shortSize
     if let address = short ? shortBuffers.popLast() : longBuffers.popLast() { return address }
-    let address = ram.allocate(short ? Self.shortSize : Self.longSize)
+    guard let address = ram.allocateIfRoom(short ? Self.shortSize : Self.longSize) else { return nil }
     isShort[address] = short
     return address
   }

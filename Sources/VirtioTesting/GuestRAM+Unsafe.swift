@@ -47,13 +47,22 @@ public final class GuestRAM {
 
   /// Fresh memory for a ring or a buffer, within one region.
   public func allocate(_ bytes: Int, alignment: UInt64 = 64) -> UInt64 {
+    guard let address = allocateIfRoom(bytes, alignment: alignment) else {
+      preconditionFailure("the test guest is out of memory")
+    }
+    return address
+  }
+
+  /// The same, or nil when the guest is out of memory.
+  public func allocateIfRoom(_ bytes: Int, alignment: UInt64 = 64) -> UInt64? {
     var address = (next + alignment - 1) & ~(alignment - 1)
     for region in regions where address >= region.guestAddress {
       let end = region.guestAddress + region.size
       if address < end && address + UInt64(bytes) > end { address = end }
     }
-    next = address + UInt64(bytes)
-    precondition(regions.contains { next <= $0.guestAddress + $0.size }, "the test guest is out of memory")
+    let end = address + UInt64(bytes)
+    guard regions.contains(where: { end <= $0.guestAddress + $0.size }) else { return nil }
+    next = end
     return address
   }
 

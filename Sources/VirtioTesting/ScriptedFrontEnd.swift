@@ -25,6 +25,10 @@ public final class ScriptedFrontEnd {
     self.init(try UnixSocket.connect(path), turn: turn)
   }
 
+  // Closing is not enough: a process that a test beside this one is just starting may hold a copy of every descriptor
+  // until it has become another program.
+  deinit { shutdown(connection.descriptor.raw, Int32(SHUT_RDWR)) }
+
   // MARK: messages
 
   public func send(
