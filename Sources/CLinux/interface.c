@@ -132,6 +132,12 @@ static int set_option(int socket, int level, int option, int value) {
   return setsockopt(socket, level, option, &value, sizeof value);
 }
 
+unsigned int cl_packet_socket_drops(int raw) {
+  struct tpacket_stats statistics = {0};
+  socklen_t length = sizeof statistics;
+  return getsockopt(raw, SOL_PACKET, PACKET_STATISTICS, &statistics, &length) == 0 ? statistics.tp_drops : 0;
+}
+
 static int join_fanout(int raw, int *group) {
   int mode = PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
   if (*group >= 0) return set_option(raw, SOL_PACKET, PACKET_FANOUT, mode << 16 | *group);

@@ -94,6 +94,13 @@ final class PortState {
 
   /// Everything counted since the port was made.
   var statistics: PortStatistics {
+    var sum = counted
+    sum.add(.missed, port.missedFrames)
+    return sum
+  }
+
+  /// By poll threads, those of the past included.
+  private var counted: PortStatistics {
     var sum = retired
     for thread in 0..<slot.pointee.threadCount { sum.add(slot.pointee.counters[thread]) }
     return sum
@@ -156,7 +163,7 @@ final class PortState {
 
   /// After the poll threads were stopped: keeps what they had counted, and makes counters for new ones.
   func changeThreads(to count: Int) {
-    retired = statistics
+    retired = counted
     freeSlot()
     slot = .allocate(capacity: 1)
     slot.initialize(to: PortSlot(index: index, threadCount: count))

@@ -1,6 +1,8 @@
 /// Why a frame was not forwarded. Every frame that is not is counted under exactly one of these, on the port named.
 public enum DropReason: Int, CaseIterable, Sendable {
   // Counted on the port the frame came in by.
+  /// The kernel had no room left to keep it for the poll thread, which was too slow.
+  case missed
   /// Shorter than an Ethernet header.
   case runt
   /// Longer than any frame can be, or a descriptor chain of too many parts.
@@ -36,6 +38,7 @@ public enum DropReason: Int, CaseIterable, Sendable {
   /// The name in statistics: `rx_drop_runt`, `tx_drop_receiver_full`.
   public var statisticName: String {
     switch self {
+    case .missed: "rx_drop_missed"
     case .runt: "rx_drop_runt"
     case .oversized: "rx_drop_oversized"
     case .badDescriptor: "rx_drop_bad_descriptor"

@@ -49,6 +49,8 @@ public protocol Port: AnyObject {
   var transmitQueueCount: Int { get }
   /// What the database shows.
   var status: PortStatus { get }
+  /// Frames the kernel dropped before a poll thread came for them, since the port was made.
+  var missedFrames: UInt64 { get }
 
   /// Opens whatever the port needs and begins. A port whose other side is not there yet (no front-end connected)
   /// has started all the same; what is wrong meanwhile is in `status.error`.
@@ -61,6 +63,7 @@ public protocol Port: AnyObject {
 
 extension Port {
   public var transmitQueueCount: Int { 1 }
+  public var missedFrames: UInt64 { 0 }
 }
 
 /// What a user asked for: an Interface row, reduced to what ports need.

@@ -57,6 +57,9 @@ public struct PortStatistics: Equatable, Sendable {
     for reason in DropReason.allCases { drops[reason.rawValue] &+= counters[reason] }
   }
 
+  /// Drops that no poll thread saw.
+  public mutating func add(_ reason: DropReason, _ frames: UInt64) { drops[reason.rawValue] &+= frames }
+
   public subscript(field: PortCounters.Field) -> UInt64 { fields[field.rawValue] }
   public subscript(reason: DropReason) -> UInt64 { drops[reason.rawValue] }
 

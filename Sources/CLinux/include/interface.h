@@ -43,5 +43,8 @@ int cl_tap_namespace_socket(int fd);
 // sent through the interface, with auxiliary data and virtio-net headers. 0, or -1 with errno and none open.
 int cl_packet_sockets(int index, int buffer_bytes, int count, int *sockets);
 
+// Frames the kernel dropped since the last call because the packet socket was full; 0 when it does not say.
+unsigned int cl_packet_socket_drops(int socket);
+
 // Whether the running kernel is `major.minor` or newer: 1 or 0.
 int cl_kernel_is_at_least(int major, int minor);

@@ -32,6 +32,8 @@ public final class PacketSocketPort: Port {
   private var error: String?
   private var mtuError: String?
   private var linkResets: Int64 = 0
+  /// By sockets as far as they have been asked.
+  private var missed: UInt64 = 0
 
   public init(_ configuration: PortConfiguration, links: any LinkSource) throws(PortError) {
     name = configuration.name
@@ -140,6 +142,7 @@ public final class PacketSocketPort: Port {
     guard isAttached else { return }
     for queue in 0..<face.queueCount { environment?.setWaitDescriptor(queue, nil, false) }
     if face.deactivate() { environment?.synchronize() }
+    countMissed()
     sockets = nil
   }
 
@@ -166,6 +169,19 @@ public final class PacketSocketPort: Port {
   }
 
   // MARK: Status
+
+  public var missedFrames: UInt64 {
+    countMissed()
+    return missed
+  }
+
+  /// The kernel tells each drop once.
+  private func countMissed() {
+    switch sockets {
+    case .some(let sockets): for raw in sockets.raw { missed &+= UInt64(cl_packet_socket_drops(raw)) }
+    case .none: break
+    }
+  }
 
   public var status: PortStatus {
     var status = PortStatus()

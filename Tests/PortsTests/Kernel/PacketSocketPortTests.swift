@@ -90,6 +90,27 @@ struct PacketSocketPortTests {
     #expect(failures == [])
   }
 
+  /// Nobody receives until the socket is full. What the kernel then drops is counted, and nothing else.
+  @Test func framesTheKernelDropsAreCounted() throws {
+    let failures = try onVeth { checks, _, _, left, right in
+      let patch = Patch()
+      checks.expect(right.missedFrames == 0, "\(right.missedFrames) before")
+      let sent = 12_000
+      for start in stride(from: 0, to: sent, by: 100) {
+        let frames = (start..<start + 100).map { numberedFrame(UInt8($0 & 0xFF), length: 1000) }
+        patch.send(frames.map { ($0, .none) }, to: left.io, piece: 1000)
+      }
+      let delivered = Int(patch.counters[.transmittedFrames])
+      checks.expect(delivered > 6000, "\(delivered) left")
+      let missed = Int(right.missedFrames)
+      let received = patch.await(delivered - missed, from: right.io, where: isNumberedFrame).count
+      checks.expect(missed > 0 && received + missed == delivered, "\(received) + \(missed) of \(delivered)")
+      checks.expect(patch.take(from: right.io).filter { isNumberedFrame($0.bytes) }.isEmpty, "more came")
+      checks.expect(Int(right.missedFrames) == missed, "told twice")
+    }
+    #expect(failures == [])
+  }
+
   @Test func tagsAreRestored() throws {
     let failures = try onVeth { checks, _, _, left, right in
       let patch = Patch()
