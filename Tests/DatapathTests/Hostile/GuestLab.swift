@@ -154,9 +154,9 @@ struct NumberedFrames {
     }
   }
 
-  /// Sends and receives until `count` frames have arrived, or 30 seconds have passed.
+  /// Sends and receives until `count` frames have arrived, or 90 seconds have passed.
   mutating func run(_ count: Int, during: () -> Void = {}) {
-    let end = monotonicNanoseconds() + 30_000_000_000
+    let end = monotonicNanoseconds() + 90_000_000_000
     while received < count && monotonicNanoseconds() < end {
       for _ in 0..<32 where sent < count { send() }
       receive()

@@ -30,8 +30,10 @@ import VirtioTesting
     var frames = NumberedFrames(sender, receiver)
     var overheard = 0
     var fromAttacker = 0
-    frames.run(3000) {
-      while let frame = partner.driver.receive() {
+    frames.run(1000) {
+      // No more than a few at a time: the attacker may be faster than this looks.
+      for _ in 0..<8 {
+        guard let frame = partner.driver.receive() else { break }
         fromAttacker += 1
         if contains(frame.bytes, NumberedFrames.mark) { overheard += 1 }
       }
@@ -41,10 +43,10 @@ import VirtioTesting
 
     // Every frame of the others arrived, intact, in order, counted, and nowhere else.
     #expect(frames.faults == [])
-    #expect(frames.received == 3000)
+    #expect(frames.received == 1000)
     #expect(overheard == 0)
-    #expect(lab.statistics(sender)[.receivedFrames] == 3000)
-    #expect(lab.statistics(receiver)[.transmittedFrames] == 3000)
+    #expect(lab.statistics(sender)[.receivedFrames] == 1000)
+    #expect(lab.statistics(receiver)[.transmittedFrames] == 1000)
     #expect(lab.statistics(sender).receiveDrops == 0)
     #expect(lab.statistics(receiver).transmitDrops == 0)
     // The attacker's own were forwarded or dropped by name; its port goes on.
@@ -58,10 +60,18 @@ import VirtioTesting
     #expect(lab.guests.allSatisfy { $0.port.status.linkUp && $0.port.status.error == nil })
   }
 
+  /// By the C library: some of the frames have 64 KiB, and there are many.
   private func contains(_ bytes: [UInt8], _ pattern: [UInt8]) -> Bool {
-    guard bytes.count >= pattern.count else { return false }
-    return (0...bytes.count - pattern.count).contains { start in
-      bytes[start] == pattern[0] && bytes[start..<start + pattern.count].elementsEqual(pattern)
+    bytes.withUnsafeBytes { buffer in
+      var start = 0
+      while buffer.count - start >= pattern.count {
+        let rest = buffer.baseAddress! + start
+        let starts = buffer.count - start - pattern.count + 1
+        guard let found = memchr(rest, Int32(pattern[0]), starts) else { return false }
+        if memcmp(found, pattern, pattern.count) == 0 { return true }
+        start += UnsafeRawPointer(found) - rest + 1
+      }
+      return false
     }
   }
 }
