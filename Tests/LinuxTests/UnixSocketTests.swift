@@ -21,8 +21,11 @@ import Testing
 
   private func exists(_ name: String) -> Bool { access("\(directory)/\(name)", F_OK) == 0 }
 
-  /// A socket file whose listener is gone.
-  private func leaveDead(_ name: String) throws { _ = try UnixSocket.listen("\(directory)/\(name)") }
+  /// A socket file whose listener is gone, also where a process that is just being started still has a copy.
+  private func leaveDead(_ name: String) throws {
+    let listener = try UnixSocket.listen("\(directory)/\(name)")
+    shutdown(listener.raw, Int32(SHUT_RDWR))
+  }
 
   @Test func aDeadSocketIsReplaced() throws {
     try leaveDead("a")

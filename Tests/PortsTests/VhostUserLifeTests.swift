@@ -83,6 +83,8 @@ import VirtioTesting
       // The socket comes after the port, and goes with the front-end.
       for _ in 0..<2 {
         let listener = try UnixSocket.listen(path)
+        // A process that another test is just starting may have a copy.
+        defer { shutdown(listener.raw, Int32(SHUT_RDWR)) }
         var accepted = try UnixSocket.accept(listener.raw)
         while accepted == nil {
           harness.turn()
@@ -234,7 +236,8 @@ import VirtioTesting
   @Test func deadSocketIsReplacedAndRemoved() throws {
     let directory = ScratchDirectory()
     let path = "\(directory.path)/vm"
-    _ = try UnixSocket.listen(path)
+    let dead = try UnixSocket.listen(path)
+    shutdown(dead.raw, Int32(SHUT_RDWR))
     #expect(try directory.files() == ["vm"])
     let harness = try start(
       PortConfiguration(
