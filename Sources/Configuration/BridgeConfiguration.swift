@@ -7,6 +7,7 @@ enum BridgeConfiguration {
   static func make(_ row: BridgeRow) -> DesiredBridge {
     var reader = SettingReader(row.otherConfig, owner: "bridge \(row.name)")
     var settings = BridgeSettings()
+    settings.startsWithNormal = row.failMode != "secure"
     if let seconds = reader.integer("mac-aging-time", in: 15...3600) { settings.macAgingTime = seconds }
     if let size = reader.integer("mac-table-size", in: 10...1_000_000) { settings.macTableSize = size }
     if let forwards = reader.boolean("forward-bpdu") { settings.forwardsReserved = forwards }

@@ -11,9 +11,12 @@ public protocol DatapathControl: AnyObject {
   func configureBridge(_ id: BridgeID, _ settings: BridgeSettings)
   /// Its ports must have been removed.
   func removeBridge(_ id: BridgeID)
-  /// Starts the port; one that cannot start is closed, and nothing else has changed.
-  func addPort(_ port: any Port, to bridge: BridgeID, vlan: VLANConfiguration, affinity: [Int: Int])
-    throws(PortError) -> PortID
+  /// Starts the port under an OpenFlow number; one that cannot start is closed, and nothing else has changed.
+  func addPort(
+    _ port: any Port, to bridge: BridgeID, number: UInt16?, vlan: VLANConfiguration, affinity: [Int: Int]
+  ) throws(PortError) -> PortID
+  /// Gives a port another OpenFlow number.
+  func setNumber(_ number: UInt16, of port: PortID)
   func setVLAN(_ vlan: VLANConfiguration, of port: PortID)
   /// Bounds the frames of the port that are flooded; nil: no limit.
   func setStormLimit(_ limit: StormLimit?, of port: PortID)

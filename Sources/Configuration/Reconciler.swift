@@ -272,6 +272,11 @@ extension Reconciler {
       bridges[bridge]?.numbers.assign(requests)
       for interface in unsettled where old?[interface.name] != bridges[bridge]?.numbers[interface.name] {
         touched.insert(interface.row)
+        if case .attached(let id, _) = self.interfaces[interface.name]?.state,
+          let number = bridges[bridge]?.numbers[interface.name]
+        {
+          datapath.setNumber(UInt16(number), of: id)
+        }
       }
     }
   }
@@ -308,7 +313,7 @@ extension Reconciler {
       }
       let port = try ports.makePort(live.desired.configuration)
       let id = try datapath.addPort(
-        port, to: bridge.id, vlan: live.desired.vlan, affinity: live.desired.affinity)
+        port, to: bridge.id, number: UInt16(number), vlan: live.desired.vlan, affinity: live.desired.affinity)
       if let limit = live.desired.stormLimit { datapath.setStormLimit(limit, of: id) }
       interfaces[name]?.state = .attached(id, port)
       names[id] = name

@@ -17,7 +17,7 @@ final class RowReader {
       "bridges", "next_cfg", "other_config", "cur_cfg", "ovs_version", "db_version", "system_type",
       "system_version", "datapath_types", "iface_types",
     ],
-    "Bridge": ["name", "ports", "other_config", "datapath_id", "datapath_version", "status"],
+    "Bridge": ["name", "ports", "fail_mode", "other_config", "datapath_id", "datapath_version", "status"],
     "Port": ["name", "interfaces", "tag", "trunks", "vlan_mode"],
     "Interface": [
       "name", "type", "options", "other_config", "mac", "mtu_request", "ofport_request", "ofport", "error",
@@ -30,7 +30,7 @@ final class RowReader {
   /// The columns that say what the switch is to do; the others only tell how it stands.
   private static let configuring: [String: [String]] = [
     "Open_vSwitch": ["bridges", "next_cfg", "other_config"],
-    "Bridge": ["name", "ports", "other_config"],
+    "Bridge": ["name", "ports", "fail_mode", "other_config"],
     "Port": ["name", "interfaces", "tag", "trunks", "vlan_mode"],
     "Interface": ["name", "type", "options", "other_config", "mac", "mtu_request", "ofport_request"],
   ]
@@ -76,6 +76,7 @@ final class RowReader {
 
   private func bridge(_ row: ReplicaRow, _ replica: Replica) -> BridgeRow {
     var bridge = BridgeRow(id: row.uuid, name: row.string("name") ?? "")
+    bridge.failMode = row.string("fail_mode")
     bridge.otherConfig = row.map("other_config")
     bridge.ports = row.uuids("ports").compactMap { port($0, replica) }
     return bridge

@@ -19,6 +19,8 @@ public struct SwitchRows: Equatable, Sendable {
 public struct BridgeRow: Equatable, Sendable {
   public var id: RowID
   public var name: String
+  /// "standalone", "secure" or nil, which means the former.
+  public var failMode: String?
   public var otherConfig: [String: String] = [:]
   public var ports: [PortRow] = []
 

@@ -1,4 +1,5 @@
 import CLinux
+import Flow
 import Linux
 import Packet
 import Ports
@@ -17,7 +18,7 @@ public final class Datapath {
   var settings: PollSettings
   var threads: PollThreads
   var placement: QueuePlacement
-  private var bridges: [Int: BridgeState] = [:]
+  private(set) var bridges: [Int: BridgeState] = [:]
   /// By index, without gaps at the end.
   private(set) var ports: [PortState?] = []
   private var portCount = 0
@@ -31,17 +32,24 @@ public final class Datapath {
   /// What to do once poll threads have gone over to the next view.
   private var afterPublishing: [() -> Void] = []
   private var secondTimer: EventLoop.Timer?
+  /// Bridges whose flows do not know yet which ports there are.
+  var portsChanged: Set<Int> = []
+  /// What poll threads learn flows by.
+  let learned: LearnedFlows
+  var learnedWatch: EventLoop.Watch?
   /// Seconds since load was looked at for balancing.
   var secondsUnbalanced = 0
 
   public init(loop: EventLoop, settings: PollSettings = PollSettings()) throws(SystemError) {
     self.loop = loop
     self.settings = settings
-    threads = try PollThreads(settings)
+    learned = try LearnedFlows()
+    threads = try PollThreads(settings, learned: learned)
     placement = QueuePlacement(threadCount: threads.count, isolatesPinned: settings.isolatesPinned)
     threadHistories = []
     startHistories()
     scheduleSecond()
+    watchLearnedFlows()
   }
 
   /// Load of each poll thread, for as long as it runs.
@@ -50,6 +58,7 @@ public final class Datapath {
   /// Ends all ports and threads. The datapath is unusable afterwards.
   public func stop() {
     secondTimer?.cancel()
+    learnedWatch?.cancel()
     change {
       for case let state? in ports { removePort(PortID(index: state.index)) }
     }
@@ -72,7 +81,7 @@ public final class Datapath {
     guard settings != self.settings else { return }
     let old = self.settings
     if settings.cpus != old.cpus {
-      let replacement = try PollThreads(settings)
+      let replacement = try PollThreads(settings, learned: learned)
       threads.stop()
       threads = replacement
       startHistories()
@@ -92,7 +101,9 @@ public final class Datapath {
   public func addBridge(_ name: String, _ settings: BridgeSettings = BridgeSettings()) -> BridgeID {
     let id = BridgeID(index: nextBridge)
     nextBridge += 1
-    bridges[id.index] = BridgeState(name: name, settings: settings)
+    bridges[id.index] = BridgeState(
+      name: name, settings: settings, clock: { [clock] in clock.milliseconds(at: cl_tsc()) },
+      synchronize: { [unowned self] in threads.synchronize() })
     publish()
     return id
   }
@@ -109,7 +120,7 @@ public final class Datapath {
     change {
       for case let state? in ports where state.bridge == id.index { removePort(PortID(index: state.index)) }
       guard let bridge = bridges.removeValue(forKey: id.index) else { return }
-      whenUnused { bridge.table.free() }
+      whenUnused { bridge.free() }
       publish()
     }
   }
@@ -135,10 +146,12 @@ public final class Datapath {
 
   /// Starts `port` and connects it to `bridge`. On an error nothing has changed, and the port is closed.
   ///
-  /// - Parameter affinity: the processors whose poll threads are to poll its receive queues, by queue
+  /// - Parameters:
+  ///   - number: the port's OpenFlow number; its index + 1 unless given.
+  ///   - affinity: the processors whose poll threads are to poll its receive queues, by queue
   ///   (`pmd-rxq-affinity`); a processor without a poll thread is ignored.
   public func addPort(
-    _ port: any Port, to bridge: BridgeID, vlan: VLANConfiguration = VLANConfiguration(),
+    _ port: any Port, to bridge: BridgeID, number: UInt16? = nil, vlan: VLANConfiguration = VLANConfiguration(),
     affinity: [Int: Int] = [:]
   ) throws(PortError) -> PortID {
     guard bridges[bridge.index] != nil else { throw PortError("\(port.name): its bridge does not exist") }
@@ -146,7 +159,8 @@ public final class Datapath {
       throw PortError("\(port.name): the switch has \(portCount) ports, and cannot have more")
     }
     let state = PortState(
-      port, index: index, bridge: bridge.index, vlan: vlan, affinity: affinity, threadCount: threads.count)
+      port, index: index, bridge: bridge.index, number: number ?? index &+ 1, vlan: vlan, affinity: affinity,
+      threadCount: threads.count)
     insert(state)
     do {
       try port.start(environment(for: state))
@@ -205,18 +219,20 @@ public final class Datapath {
 
   // MARK: Ports by index
 
-  private func state(_ id: PortID) -> PortState? { Int(id.index) < ports.count ? ports[Int(id.index)] : nil }
+  func state(_ id: PortID) -> PortState? { Int(id.index) < ports.count ? ports[Int(id.index)] : nil }
 
   private func insert(_ state: PortState) {
     let index = Int(state.index)
     while ports.count <= index { ports.append(nil) }
     ports[index] = state
     portCount += 1
+    portsChanged.insert(state.bridge)
   }
 
   private func remove(_ state: PortState) {
     ports[Int(state.index)] = nil
     portCount -= 1
+    portsChanged.insert(state.bridge)
     while let last = ports.last, last == nil { ports.removeLast() }
   }
 
@@ -257,6 +273,10 @@ public final class Datapath {
       // Even within `change`: the port relies on it.
       publishNow()
     }
+    if state.port.status.linkUp != state.shownLive {
+      portsChanged.insert(state.bridge)
+      showPorts()
+    }
     onStatusChange?(id)
   }
 
@@ -283,6 +303,7 @@ public final class Datapath {
     }
     threads.publish(makeView(isInterim: false))
     for case let state? in ports where state.isStarted { state.noteShown() }
+    showPorts()
     let actions = afterPublishing
     afterPublishing = []
     for action in actions { action() }
@@ -306,6 +327,7 @@ public final class Datapath {
       let second = clock.second(at: now)
       for bridge in bridges.values {
         bridge.table.expire(olderThan: UInt32(bridge.settings.macAgingTime), now: second)
+        bridge.pipeline.expire()
       }
       sampleLoad(at: now)
       balanceWhenDue()

@@ -3,12 +3,16 @@ import Ports
 
 /// Where a burst is going: frames to transmit, listed per output port, so that each port is entered once per burst.
 ///
-/// `items` holds what to transmit; its first `Batch.capacity` places are the received frames as they are, the rest
-/// are variants (retagged, completed, segmented). A port's list holds indices into it, so that flooding a frame to
+/// `items` holds what to transmit; its first `Batch.capacity` places are the received frames as they are, some more are
+/// for the forms that flows gave them, and the rest for variants (retagged, completed, segmented). A port's list holds indices into it, so that flooding a frame to
 /// many ports does not copy its description.
 struct Outputs: ~Copyable {
   static var itemCapacity: Int { 2048 }
   static var listCapacity: Int { 256 }
+  /// Forms of a frame that have a place of their own.
+  static var formsPerFrame: Int { 4 }
+  /// Places that belong to frames and their forms, whatever else is made.
+  static var reservedItems: Int { Batch.capacity * (1 + formsPerFrame) }
 
   struct List {
     let indices: UnsafeMutablePointer<UInt16>
@@ -18,8 +22,8 @@ struct Outputs: ~Copyable {
   }
 
   let items: UnsafeMutablePointer<Outgoing>
-  /// Places of `items` in use; at least `Batch.capacity`.
-  var itemCount = Batch.capacity
+  /// Places of `items` in use; at least `reservedItems`.
+  var itemCount = reservedItems
   /// Per port index.
   private var lists: UnsafeMutablePointer<List>
   private var listLimit = 0
@@ -90,6 +94,6 @@ struct Outputs: ~Copyable {
   mutating func reset() {
     for position in 0..<touchedCount { lists[Int(touched[position])].isTouched = false }
     touchedCount = 0
-    itemCount = Batch.capacity
+    itemCount = Self.reservedItems
   }
 }

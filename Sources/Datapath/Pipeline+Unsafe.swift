@@ -13,10 +13,11 @@
 //     software.
 //  5. *Send.* Each output is entered once, with all of the burst's frames for it.
 //
-// Step 3 is where a flow table will stand: a bridge holding only the NORMAL flow keeps going straight to the MAC
-// table.
+// That is what the flow NORMAL means. A bridge that holds other flows decides by them (Flows/Pipeline+Flows), and comes
+// back here where they say NORMAL; a bridge that holds no other goes straight to the MAC table.
 
 import CLinux
+import Flow
 import Packet
 import Ports
 import Synchronization
@@ -27,15 +28,19 @@ struct Pipeline: ~Copyable {
   var batch = Batch()
   var outputs = Outputs()
   private var headers = HeaderArena(capacity: 2048)
-  /// Per frame of the burst: the item with the other tagging, 0 when not made yet.
-  private let retagged: UnsafeMutablePointer<UInt16>
+  /// Per frame of the burst and form of it: the item with the other tagging, 0 when not made yet.
+  let retagged: UnsafeMutablePointer<UInt16>
   /// Seconds since the datapath started; what the MAC table ages by.
   var now: UInt32 = 0
+  /// When this turn began, in cycles.
+  var turnBegan: UInt64 = 0
+  var flows: FlowScratch
 
-  init(thread: Int) {
+  init(thread: Int, learned: LearnedFlows) {
     self.thread = thread
-    retagged = .allocate(capacity: Batch.capacity)
-    retagged.initialize(repeating: 0, count: Batch.capacity)
+    flows = FlowScratch(learned: learned)
+    retagged = .allocate(capacity: Outputs.reservedItems)
+    retagged.initialize(repeating: 0, count: Outputs.reservedItems)
   }
 
   deinit { retagged.deallocate() }
@@ -50,7 +55,12 @@ struct Pipeline: ~Copyable {
     let received = source.io.receive(queue: source.queue, into: &batch, source.counters)
     if received == 0 { return 0 }
     if let port = view.port(Int(source.port)) {
-      classify(from: source, port, view)
+      let bridge = view.bridges[Int(port.pointee.bridge)]!
+      if let flows = bridge.flows.pointee.current {
+        classifyByFlows(from: source, port, bridge, flows, view)
+      } else {
+        classify(from: source, port, bridge, view)
+      }
       sendAll(view)
     }
     source.io.release(queue: source.queue, batch, source.counters)
@@ -64,9 +74,8 @@ struct Pipeline: ~Copyable {
   /// Frames come in trains: one sender's segments, one flow's datagrams. What was decided for a frame holds for the next
   /// one with the same addresses, type and tag, as long as neither has to be altered.
   private mutating func classify(
-    from source: ReceiveQueue, _ port: UnsafePointer<PortEntry>, _ view: borrowing View
+    from source: ReceiveQueue, _ port: UnsafePointer<PortEntry>, _ bridge: BridgeEntry, _ view: borrowing View
   ) {
-    let bridge = view.bridges[Int(port.pointee.bridge)]!
     if bridge.macTable.pointee.isLarge { prefetchAddresses(port, bridge.macTable) }
     var train = Train()
     for index in 0..<batch.count {
@@ -78,8 +87,8 @@ struct Pipeline: ~Copyable {
       }
       retagged[index] = 0
       train.longestFrame = 0
-      guard let frame = admit(index, port, source.counters) else { continue }
-      let output = decide(index, frame, from: source, bridge, view)
+      guard isAcceptable(index, source.counters), let frame = admit(index, port, source.counters) else { continue }
+      let output = decide(index, frame, from: Int(source.port), bridge, source.counters, view)
       if output < 0 { continue }
       let entry = view.port(output)!
       if isPlain(index) && (frame.vlan == 0 || entry.pointee.vlan.tags(frame.vlan) == frame.isTagged) {
@@ -99,7 +108,7 @@ struct Pipeline: ~Copyable {
 
   /// Frame `index` as an item.
   @inline(__always)
-  private func describe(_ index: Int) {
+  func describe(_ index: Int) {
     let frame = batch.frames + index
     let headerLength = frame.pointee.headerLength
     outputs.items[index] = Outgoing(
@@ -126,57 +135,61 @@ struct Pipeline: ~Copyable {
     }
   }
 
-  /// Learns the source, and returns the one port a frame goes to; or -1 when it was dropped, or listed for several.
+  /// Learns the source, and returns the one port an item goes to; or -1 when it was dropped, or listed for several.
   @inline(__always)
-  private mutating func decide(
-    _ index: Int, _ frame: Admitted, from source: ReceiveQueue, _ bridge: BridgeEntry,
+  mutating func decide(
+    _ item: Int, _ frame: Admitted, from source: Int, _ bridge: BridgeEntry, _ counters: PortCounters,
     _ view: borrowing View
   ) -> Int {
-    let header = outputs.items[index].header
+    let header = outputs.items[item].header
     let sourceAddress = header.address(at: 6)
     let destination = header.address(at: 0)
     guard sourceAddress >> 40 & 1 == 0 else {
-      source.counters.drop(.badSource)
+      counters.drop(.badSource)
       return -1
     }
     bridge.macTable.pointee.learn(
-      MACTable.key(sourceAddress, vlan: frame.vlan), port: source.port, now: now)
+      MACTable.key(sourceAddress, vlan: frame.vlan), port: UInt16(truncatingIfNeeded: source), now: now)
     if destination >> 40 & 1 == 0 {
       let output = bridge.macTable.pointee.lookup(MACTable.key(destination, vlan: frame.vlan))
       if let entry = view.port(output), Int(entry.pointee.bridge) == bridge.index {
-        if output != Int(source.port) && entry.pointee.vlan.carries(frame.vlan) { return output }
-        source.counters.drop(.noOutput)
+        if output != source && entry.pointee.vlan.carries(frame.vlan) { return output }
+        counters.drop(.noOutput)
         return -1
       }
     } else if destination & ~0xF == 0x0180_C200_0000 && !bridge.forwardsReserved {
-      source.counters.drop(.reservedAddress)
+      counters.drop(.reservedAddress)
       return -1
     }
-    flood(index, frame, from: Int(source.port), bridge, source.counters, view)
+    flood(item, frame, from: source, bridge, counters, view)
     return -1
   }
 
   /// A frame's place in the bridge: its VLAN, and whether its header carries a tag.
-  private struct Admitted {
+  struct Admitted {
     let vlan: Int
     let isTagged: Bool
   }
 
+  /// Whether frame `index` is one at all. If not, it is counted.
   @inline(__always)
-  private mutating func admit(_ index: Int, _ port: UnsafePointer<PortEntry>, _ counters: PortCounters)
-    -> Admitted?
-  {
+  func isAcceptable(_ index: Int, _ counters: PortCounters) -> Bool {
     let frame = batch.frames + index
-    let length = Int(frame.pointee.headerLength)
-    guard length >= 14 else {
+    guard frame.pointee.headerLength >= 14 else {
       counters.drop(.runt)
-      return nil
+      return false
     }
     if !frame.pointee.offload.isNone && !SoftwareOffload.isConsistent(frame.pointee) {
       counters.drop(.badOffload)
-      return nil
+      return false
     }
-    let type = UnsafeRawPointer(frame.pointee.header).networkUInt16(at: 12)
+    return true
+  }
+
+  /// The VLAN of an item that comes in by `port`; nil when it was dropped.
+  @inline(__always)
+  mutating func admit(_ item: Int, _ port: UnsafePointer<PortEntry>, _ counters: PortCounters) -> Admitted? {
+    let type = outputs.items[item].header.networkUInt16(at: 12)
     guard type == 0x8100 || type == 0x88A8 else {
       if port.pointee.vlan.isTransparent { return Admitted(vlan: 0, isTagged: false) }
       let vlan = port.pointee.vlan.admit(0)
@@ -184,17 +197,18 @@ struct Pipeline: ~Copyable {
       counters.drop(.vlanNotAllowed)
       return nil
     }
-    return admitTagged(index, length, port, counters)
+    return admitTagged(item, port, counters)
   }
 
   private mutating func admitTagged(
-    _ index: Int, _ length: Int, _ port: UnsafePointer<PortEntry>, _ counters: PortCounters
+    _ item: Int, _ port: UnsafePointer<PortEntry>, _ counters: PortCounters
   ) -> Admitted? {
-    guard length >= 18 else {
+    guard outputs.items[item].headerLength >= 18 else {
       counters.drop(.runt)
       return nil
     }
-    let tag = Int(UnsafeRawPointer(batch.frames[index].header).networkUInt16(at: 14) & 0xFFF)
+    let header = outputs.items[item].header
+    let tag = Int(header.networkUInt16(at: 14) & 0xFFF)
     let vlan = port.pointee.vlan.admit(tag)
     guard vlan >= 0 else {
       counters.drop(.vlanNotAllowed)
@@ -202,12 +216,11 @@ struct Pipeline: ~Copyable {
     }
     if tag != 0 { return Admitted(vlan: vlan, isTagged: true) }
     // A priority tag names no VLAN: the frame goes on untagged. The header is this burst's own, so it moves in place.
-    let header = outputs.items[index].header
     let moved = UnsafeMutableRawPointer(mutating: header) + 4
     memmove(moved, header, 12)
-    outputs.items[index].header = UnsafeRawPointer(moved)
-    outputs.items[index].headerLength &-= 4
-    outputs.items[index].offload = outputs.items[index].offload.shifted(by: -4)
+    outputs.items[item].header = UnsafeRawPointer(moved)
+    outputs.items[item].headerLength &-= 4
+    outputs.items[item].offload = outputs.items[item].offload.shifted(by: -4)
     return Admitted(vlan: vlan, isTagged: false)
   }
 
@@ -233,7 +246,7 @@ struct Pipeline: ~Copyable {
 
   /// Lists frame `index` for `output`, in the form that port takes.
   @inline(__always)
-  private mutating func add(
+  mutating func add(
     _ index: Int, _ frame: Admitted, to output: Int, _ entry: UnsafePointer<PortEntry>,
     _ sourceCounters: PortCounters,
     _ view: borrowing View
@@ -265,7 +278,7 @@ struct Pipeline: ~Copyable {
   }
 
   @inline(__always)
-  private mutating func list(_ item: Int, for output: Int, _ view: borrowing View) {
+  mutating func list(_ item: Int, for output: Int, _ view: borrowing View) {
     if outputs.append(item, to: output) { send(output, view) }
   }
 
@@ -338,14 +351,14 @@ struct Pipeline: ~Copyable {
   private mutating func makeRoom(items count: Int, _ view: borrowing View) {
     if outputs.itemCount &+ count > Outputs.itemCapacity || headers.remaining < count {
       sendAll(view)
-      for index in 0..<Batch.capacity { retagged[index] = 0 }
+      for item in 0..<Outputs.reservedItems { retagged[item] = 0 }
     }
   }
 
   // MARK: Send
 
   @inline(__always)
-  private mutating func sendAll(_ view: borrowing View) {
+  mutating func sendAll(_ view: borrowing View) {
     for position in 0..<outputs.touchedCount { send(outputs.touchedPort(position), view) }
     outputs.reset()
     headers.reset()

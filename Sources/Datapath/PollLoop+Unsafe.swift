@@ -36,13 +36,15 @@ struct PollShared: ~Copyable {
   let participant: Quiescence.Participant
   /// How long to look for work before sleeping, in cycles.
   let idleCycles: Atomic<UInt64>
+  /// Flows that frames of this thread have the control thread learn.
+  let learned: LearnedFlows
 
   /// The epoll event of `wakeup`; others carry port and queue.
   static var wakeupToken: UInt64 { .max }
 
   init(
     thread: Int, view: UnsafeMutablePointer<Atomic<UInt>>, participant: Quiescence.Participant,
-    idleMicroseconds: Int
+    idleMicroseconds: Int, learned: LearnedFlows
   ) throws(SystemError) {
     let raw = epoll_create1(Int32(EPOLL_CLOEXEC))
     guard raw >= 0 else { throw .last("create a poll thread's epoll descriptor") }
@@ -57,6 +59,7 @@ struct PollShared: ~Copyable {
     self.thread = thread
     self.view = view
     self.participant = participant
+    self.learned = learned
     self.epoll = epoll
     self.wakeup = wakeup
     counters = WorkCounters()
@@ -100,13 +103,15 @@ struct PollLoop: ~Copyable {
   private let clock = TSCClock.shared
   /// When the pipeline's second is over.
   private var secondEnds: UInt64 = 0
+  /// When cached flows next pass on what they counted.
+  private var roundEnds: UInt64 = 0
   private static var eventCapacity: Int { 64 }
   private let events: UnsafeMutablePointer<epoll_event>
 
   // SAFETY: `shared` outlives the thread, which is joined before it goes.
   init(_ shared: UnsafePointer<PollShared>) {
     self.shared = shared
-    pipeline = Pipeline(thread: shared.pointee.thread)
+    pipeline = Pipeline(thread: shared.pointee.thread, learned: shared.pointee.learned)
     events = .allocate(capacity: Self.eventCapacity)
     events.initialize(repeating: epoll_event(), count: Self.eventCapacity)
     readinessInterval = 20 * clock.cyclesPerMicrosecond
@@ -120,11 +125,13 @@ struct PollLoop: ~Copyable {
     while !shared.pointee.stopped.load(ordering: .relaxed) {
       shared.pointee.participant.beginTurn()
       adoptView()
-      if began >= secondEnds { beginSecond(at: began) }
+      if began >= roundEnds { beginRound(at: began) }
+      pipeline.turnBegan = began
       let (moved, ended) = turn(began)
       account(moved, ended &- began)
       trial.count(moved, at: ended)
       pipeline.batch.prefersFullBursts = trial.waits
+      pipeline.workOnFlows()
       began = ended
       if polledCount < queues.count && ended >= nextReadinessCheck {
         nextReadinessCheck = ended &+ readinessInterval
@@ -153,8 +160,12 @@ struct PollLoop: ~Copyable {
     shared.pointee.participant.leave()
   }
 
+  /// Four times a second.
   @inline(never)
-  private mutating func beginSecond(at cycles: UInt64) {
+  private mutating func beginRound(at cycles: UInt64) {
+    roundEnds = cycles &+ clock.cyclesPerSecond / 4
+    pipeline.beginFlowRound(at: cycles)
+    guard cycles >= secondEnds else { return roundEnds = min(roundEnds, secondEnds) }
     pipeline.now = clock.second(at: cycles)
     secondEnds = clock.beginning(of: pipeline.now &+ 1)
   }
@@ -244,6 +255,7 @@ struct PollLoop: ~Copyable {
   @inline(never)
   private mutating func sleep() {
     guard ready.isEmpty else { return }
+    pipeline.finishFlows()
     var armed = 0
     var isEmpty = true
     while isEmpty && armed < queues.count {

@@ -22,7 +22,7 @@ final class PollThreads {
   }
 
   /// Starts one thread per processor of `settings`, or one that is not pinned.
-  init(_ settings: PollSettings) throws(SystemError) {
+  init(_ settings: PollSettings, learned: LearnedFlows) throws(SystemError) {
     cpus = Array(settings.cpus.prefix(Quiescence.threadLimit))
     count = max(cpus.count, 1)
     quiescence = .allocate(capacity: 1)
@@ -33,7 +33,7 @@ final class PollThreads {
       for thread in 0..<count {
         let state = try PollShared(
           thread: thread, view: view, participant: quiescence.pointee.participant(thread),
-          idleMicroseconds: settings.idleMicroseconds)
+          idleMicroseconds: settings.idleMicroseconds, learned: learned)
         let pointer = UnsafeMutablePointer<PollShared>.allocate(capacity: 1)
         pointer.initialize(to: state)
         shared.append(pointer)

@@ -8,6 +8,9 @@ public struct BridgeSettings: Equatable, Sendable {
   public var macTableSize = 8192
   /// Whether frames to 01:80:c2:00:00:0x are forwarded (`forward-bpdu`).
   public var forwardsReserved = false
+  /// Whether the bridge begins with the one flow NORMAL, or with none (`fail_mode` standalone, or secure). Changing it
+  /// removes all flows.
+  public var startsWithNormal = true
 
   public init() {}
 }

@@ -1,3 +1,4 @@
+import Flow
 import Linux
 import Ports
 
@@ -28,16 +29,42 @@ final class BridgeState {
   let name: String
   private(set) var settings: BridgeSettings
   private(set) var table: MACTableReference
+  /// The bridge's flows, and where poll threads find them.
+  let pipeline: FlowPipeline
+  private let flows: UnsafeMutablePointer<BridgeFlows>
 
-  init(name: String, settings: BridgeSettings) {
+  /// - Parameters:
+  ///   - clock: milliseconds of the switch's clock.
+  ///   - synchronize: returns once every poll thread has begun a new turn.
+  // SAFETY: `flows` outlives the pipeline's last publication, and every view.
+  init(
+    name: String, settings: BridgeSettings, clock: @escaping () -> UInt64, synchronize: @escaping () -> Void
+  ) {
     self.name = name
     self.settings = settings
     table = MACTableReference(capacity: settings.macTableSize)
+    let flows = UnsafeMutablePointer<BridgeFlows>.allocate(capacity: 1)
+    flows.initialize(to: BridgeFlows())
+    self.flows = flows
+    pipeline = FlowPipeline(startsWithNormal: settings.startsWithNormal, clock: clock) { tables in
+      flows.pointee.publish(tables.isNormalOnly ? nil : tables, synchronize: synchronize)
+    }
+  }
+
+  // SAFETY: called once no view shows the bridge.
+  func free() {
+    table.free()
+    flows.pointee.publish(nil, synchronize: {})
+    flows.deinitialize(count: 1)
+    flows.deallocate()
   }
 
   /// Returns the table to free once the change is published, if it was replaced.
   func configure(_ settings: BridgeSettings) -> MACTableReference? {
     let resized = settings.macTableSize != self.settings.macTableSize
+    if settings.startsWithNormal != self.settings.startsWithNormal {
+      pipeline.reset(startsWithNormal: settings.startsWithNormal)
+    }
     self.settings = settings
     guard resized else { return nil }
     let old = table
@@ -47,7 +74,8 @@ final class BridgeState {
   }
 
   func source(_ index: Int) -> View.BridgeSource {
-    View.BridgeSource(index: index, macTable: table.pointer, forwardsReserved: settings.forwardsReserved)
+    View.BridgeSource(
+      index: index, macTable: table.pointer, flows: flows, forwardsReserved: settings.forwardsReserved)
   }
 }
 
@@ -57,6 +85,8 @@ final class PortState {
   let index: UInt16
   let bridge: Int
   private(set) var vlan: VLANConfiguration
+  /// The OpenFlow number.
+  var number: UInt16
   /// The processor each receive queue is asked to be polled on, by queue.
   var affinity: [Int: Int]
   private var stormLimit: StormLimit?
@@ -66,6 +96,8 @@ final class PortState {
   var mtu: Int?
   /// What the port said it has.
   var transmitQueues = 1
+  /// Whether flows take its link for up.
+  var shownLive = false
   /// The port's receive queues.
   var queues: [QueueState] = []
   /// What to sleep on, per queue.
@@ -79,12 +111,13 @@ final class PortState {
   private var shownTransmitQueues: Int?
 
   init(
-    _ port: any Port, index: UInt16, bridge: Int, vlan: VLANConfiguration, affinity: [Int: Int],
+    _ port: any Port, index: UInt16, bridge: Int, number: UInt16, vlan: VLANConfiguration, affinity: [Int: Int],
     threadCount: Int
   ) {
     self.port = port
     self.index = index
     self.bridge = bridge
+    self.number = number
     self.vlan = vlan
     self.affinity = affinity
     trunks = Self.bitmap(vlan.trunks)
@@ -127,7 +160,7 @@ final class PortState {
       locks = true
     }
     return PortEntry(
-      io: port.io, slot: slot, bridge: Int32(bridge), transmitQueues: Int32(used),
+      io: port.io, slot: slot, bridge: Int32(bridge), number: number, transmitQueues: Int32(used),
       longestFrame: mtu.map { Int32(clamping: $0 + 14) } ?? .max, locksTransmit: locks,
       vlan: PortVLAN(mode: vlan.mode, tag: UInt16(vlan.tag), trunks: trunks))
   }

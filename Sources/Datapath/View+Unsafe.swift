@@ -55,6 +55,8 @@ struct PortEntry {
   let io: PortIO
   let slot: UnsafeMutablePointer<PortSlot>
   let bridge: Int32
+  /// The port's OpenFlow number.
+  let number: UInt16
   /// As many as are used: at most one per poll thread.
   let transmitQueues: Int32
   /// The longest frame to send, without tag; Int32.max where the port sets no limit.
@@ -118,6 +120,7 @@ struct PortVLAN {
 struct BridgeEntry {
   let index: Int
   let macTable: UnsafeMutablePointer<MACTable>
+  let flows: UnsafeMutablePointer<BridgeFlows>
   /// Indices of the bridge's ports, ascending.
   let ports: UnsafeMutablePointer<UInt16>
   let portCount: Int
@@ -168,6 +171,7 @@ struct View: ~Copyable {
   struct BridgeSource {
     let index: Int
     let macTable: UnsafeMutablePointer<MACTable>
+    let flows: UnsafeMutablePointer<BridgeFlows>
     let forwardsReserved: Bool
   }
 
@@ -193,7 +197,7 @@ struct View: ~Copyable {
     places = .allocate(capacity: max(census.places, 1))
     for source in bridgeSources {
       bridges[source.index] = BridgeEntry(
-        index: source.index, macTable: source.macTable,
+        index: source.index, macTable: source.macTable, flows: source.flows,
         ports: .allocate(capacity: max(census.members[source.index], 1)),
         portCount: census.members[source.index], forwardsReserved: source.forwardsReserved)
     }

@@ -16,6 +16,11 @@ public protocol FlowLookup {
 public struct FlowPort: Equatable, Sendable {
   /// Whether its link is up: what `watch_port` watches.
   public var isLive: Bool
+  /// What the packet path knows it by: another port under an old number has another.
+  public var index: Int
 
-  public init(isLive: Bool = true) { self.isLive = isLive }
+  public init(isLive: Bool = true, index: Int = 0) {
+    self.isLive = isLive
+    self.index = index
+  }
 }

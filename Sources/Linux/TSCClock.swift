@@ -35,6 +35,15 @@ public struct TSCClock: Sendable {
     UInt32(truncatingIfNeeded: (cycles &- origin) / cyclesPerSecond)
   }
 
+  /// Whole milliseconds since calibration, likewise. A division.
+  public func milliseconds(at cycles: UInt64) -> UInt64 { (cycles &- origin) / (cyclesPerSecond / 1000) }
+
+  /// Nanoseconds since calibration, likewise; they last for 500 years. Two divisions.
+  public func nanoseconds(at cycles: UInt64) -> UInt64 {
+    let (microseconds, rest) = (cycles &- origin).quotientAndRemainder(dividingBy: cyclesPerMicrosecond)
+    return microseconds &* 1000 &+ rest &* 1000 / cyclesPerMicrosecond
+  }
+
   /// The counter value at which `second` begins.
   public func beginning(of second: UInt32) -> UInt64 { origin &+ UInt64(second) &* cyclesPerSecond }
 }

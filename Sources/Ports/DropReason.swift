@@ -19,6 +19,18 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case vlanNotAllowed
   /// Broadcast, multicast or to an unknown address, beyond the port's storm limit.
   case stormLimit
+  /// A flow has no actions, or none that send the frame anywhere.
+  case flow
+  /// A flow table held no flow for it.
+  case tableMiss
+  /// `dec_ttl` on a frame with nothing left.
+  case timeToLive
+  /// Flows that resubmit without end, push a third tag, or send to thousands of ports.
+  case pipelineError
+  /// Beyond a meter's rate.
+  case meter
+  /// For a controller, and there is none.
+  case noController
   /// The destination is behind the port the frame came from, or there is nowhere to send it.
   case noOutput
   // Counted on the port the frame was to leave by.
@@ -47,6 +59,12 @@ public enum DropReason: Int, CaseIterable, Sendable {
     case .reservedAddress: "rx_drop_reserved_address"
     case .vlanNotAllowed: "rx_drop_vlan_not_allowed"
     case .stormLimit: "rx_drop_storm_limit"
+    case .flow: "rx_drop_flow"
+    case .tableMiss: "rx_drop_table_miss"
+    case .timeToLive: "rx_drop_time_to_live"
+    case .pipelineError: "rx_drop_pipeline_error"
+    case .meter: "rx_drop_meter"
+    case .noController: "rx_drop_no_controller"
     case .noOutput: "rx_drop_no_output"
     case .receiverFull: "tx_drop_receiver_full"
     case .notReady: "tx_drop_not_ready"

@@ -13,6 +13,7 @@ final class FakeDatapath: DatapathControl {
   struct Attached {
     var port: FakePort
     var bridge: BridgeID
+    var number: UInt16?
     var vlan: VLANConfiguration
     var affinity: [Int: Int]
     var stormLimit: StormLimit?
@@ -63,9 +64,9 @@ final class FakeDatapath: DatapathControl {
     if bridges.removeValue(forKey: id) == nil { violations.append("removed an unknown bridge") }
   }
 
-  func addPort(_ port: any Port, to bridge: BridgeID, vlan: VLANConfiguration, affinity: [Int: Int])
-    throws(PortError) -> PortID
-  {
+  func addPort(
+    _ port: any Port, to bridge: BridgeID, number: UInt16?, vlan: VLANConfiguration, affinity: [Int: Int]
+  ) throws(PortError) -> PortID {
     guard let port = port as? FakePort else { throw PortError("not a fake port") }
     if bridges[bridge] == nil { violations.append("added \(port.name) to an unknown bridge") }
     if ports.values.contains(where: { $0.port.name == port.name }) {
@@ -78,8 +79,14 @@ final class FakeDatapath: DatapathControl {
     commands.append("addPort \(port.name)")
     nextPort += 1
     let id = PortID(index: nextPort)
-    ports[id] = Attached(port: port, bridge: bridge, vlan: vlan, affinity: affinity)
+    ports[id] = Attached(port: port, bridge: bridge, number: number, vlan: vlan, affinity: affinity)
     return id
+  }
+
+  func setNumber(_ number: UInt16, of port: PortID) {
+    commands.append("setNumber \(ports[port]?.port.name ?? "?")")
+    if ports[port] == nil { violations.append("numbered an unknown port") }
+    ports[port]?.number = number
   }
 
   func setVLAN(_ vlan: VLANConfiguration, of port: PortID) {
