@@ -18,6 +18,7 @@
 
 import CLinux
 import Flow
+import Linux
 import Packet
 import Ports
 import Synchronization
@@ -32,6 +33,7 @@ struct Pipeline: ~Copyable {
   let retagged: UnsafeMutablePointer<UInt16>
   /// Seconds since the datapath started; what the MAC table ages by.
   var now: UInt32 = 0
+  let clock = TSCClock.shared
   /// When this turn began, in cycles.
   var turnBegan: UInt64 = 0
   var flows: FlowScratch

@@ -104,14 +104,22 @@ extension Pipeline {
     let item = outputs.items + index
     let length = Int(batch.frames[index].length)
     key[0] = context.origin
-    let extent = KeyExtraction.extract(
+    var extent = KeyExtraction.extract(
       item.pointee.header, count: Int(item.pointee.headerLength), frameLength: length, into: key)
-    if !extent.isTruncated { return extent.isShort }
-    deepen(index, length)
-    key[0] = context.origin
-    return KeyExtraction.extract(
-      item.pointee.header, count: Int(item.pointee.headerLength), frameLength: length, into: key
-    ).isShort
+    if extent.needsMore {
+      deepen(index, length)
+      key[0] = context.origin
+      extent = KeyExtraction.extract(
+        item.pointee.header, count: Int(item.pointee.headerLength), frameLength: length, into: key)
+    }
+    // What a key does not have is 0.
+    if extent.words == FlowCache.shortWords {
+      UnsafeMutableRawPointer(key + FlowCache.shortWords).storeBytes(of: .zero, as: SIMD8<UInt64>.self)
+      key[14] = 0
+      return true
+    }
+    for word in extent.words..<FlowWords.packetCount { key[word] = 0 }
+    return false
   }
 
   /// Makes more of a frame private. What is private already is not read again.
@@ -205,7 +213,7 @@ extension Pipeline {
       case .flood:
         flood(form(index, step, rewrites, view), except: Int(step.pointee.port), context, view)
       case .meter:
-        let time = TSCClock.shared.nanoseconds(at: turnBegan)
+        let time = clock.nanoseconds(at: turnBegan)
         if let bands = step.pointee.bands, !bands.admits(length: outputs.items[index].length, now: time) {
           return context.counters.drop(.meter)
         }
@@ -319,7 +327,7 @@ extension Pipeline {
   func beginFlowRound(at time: UInt64) {
     guard let cache = flows.cache else { return }
     cache.pointee.beginRound()
-    cache.pointee.age(limit: FlowCache.entryCapacity / 64, at: time)
+    cache.pointee.age(limit: 512, at: time)
   }
 
   func finishFlows() { flows.cache?.pointee.finish() }
