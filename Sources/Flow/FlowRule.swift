@@ -37,34 +37,87 @@ public final class FlowCounters: Sendable {
 
 /// A flow in a table. Immutable but for its counters and moments, so that poll threads read it without locks; what
 /// changes a flow otherwise (its actions, say) puts another in its place.
+///
+/// A table may hold a million of them: a rule keeps its match as the values of those words that it asks for, and shares
+/// the mask with the rules that have the same.
 public final class FlowRule: Sendable {
-  public let description: FlowDescription
+  let shape: MatchShape
+  let values: PackedValues
+  public let actions: [Action]
   public let counters: FlowCounters
-  /// When it was added, and when it was last refreshed (hard timeouts count from there), in milliseconds of the switch's
-  /// clock.
+  public let cookie: UInt64
+  /// When it was added, in milliseconds of the switch's clock.
   public let created: UInt64
   private let refreshTime: Atomic<UInt64>
-  /// The rule this one was learned by, if any; for `delete_learned` and `limit`.
+  /// The cookie of the rule this one was learned by, if any; for `limit`.
   public let learnCookie: UInt64?
+  /// Whether it is a clause of conjunctive matches.
+  let isConjunctive: Bool
+  public let table: UInt8
+  public let flags: FlowDescription.Flags
+  public let priority: UInt16
+  public let idleTimeout: UInt16
+  public let hardTimeout: UInt16
+  public let importance: UInt16
+  /// Its place among the rules of one priority in dumps: rules count up as they come, and a replacement takes the place
+  /// of what it replaces.
+  let order: UInt64
 
-  public init(
+  /// - Parameter modified: when it was last refreshed: its hard timeout counts from there.
+  public convenience init(
     _ description: FlowDescription, created: UInt64, modified: UInt64? = nil,
-    counters: FlowCounters = FlowCounters(),
-    learnCookie: UInt64? = nil
+    counters: FlowCounters = FlowCounters(), learnCookie: UInt64? = nil
   ) {
-    self.description = description
-    self.created = created
-    refreshTime = Atomic(modified ?? created)
-    self.counters = counters
-    self.learnCookie = learnCookie
+    self.init(
+      description, shape: MatchShape(description.match.mask), created: created, modified: modified,
+      counters: counters, learnCookie: learnCookie, order: 0)
   }
 
-  public var match: Match { description.match }
-  public var priority: UInt16 { description.priority }
-  public var table: UInt8 { description.table }
-  public var actions: [Action] { description.actions }
+  /// - Parameter shape: that of the description's match.
+  init(
+    _ description: FlowDescription, shape: MatchShape, created: UInt64, modified: UInt64?,
+    counters: FlowCounters, learnCookie: UInt64?, order: UInt64
+  ) {
+    self.shape = shape
+    values = PackedValues(description.match.value, shape: shape)
+    actions = description.actions
+    self.counters = counters
+    cookie = description.cookie
+    self.created = created
+    refreshTime = Atomic(modified ?? created)
+    self.learnCookie = learnCookie
+    isConjunctive = description.actions.contains { if case .conjunction = $0 { true } else { false } }
+    table = description.table
+    flags = description.flags
+    priority = description.priority
+    idleTimeout = description.idleTimeout
+    hardTimeout = description.hardTimeout
+    importance = description.importance
+    self.order = order
+  }
+
+  public var description: FlowDescription {
+    FlowDescription(
+      table: table, priority: priority, match: match, cookie: cookie, idleTimeout: idleTimeout,
+      hardTimeout: hardTimeout, importance: importance, flags: flags, actions: actions)
+  }
+
+  public var match: Match {
+    var value = FlowWords()
+    for (place, word) in shape.words.enumerated() { value[word.index] = values[place] }
+    return Match(value: value, mask: shape.mask)
+  }
+
   public var modified: UInt64 { refreshTime.load(ordering: .relaxed) }
 
   /// Lets the hard timeout begin anew.
   public func refresh(at time: UInt64) { _ = refreshTime.max(time, ordering: .relaxed) }
+
+  /// Whether `key` has the values this rule asks for.
+  func matches(_ key: FlowWords) -> Bool {
+    for (place, word) in shape.words.enumerated() where key[word.index] & word.bits != values[place] {
+      return false
+    }
+    return true
+  }
 }
