@@ -327,7 +327,7 @@ public final class Datapath {
       let second = clock.second(at: now)
       for bridge in bridges.values {
         bridge.table.expire(olderThan: UInt32(bridge.settings.macAgingTime), now: second)
-        bridge.pipeline.expire()
+        _ = bridge.pipeline.expire()
       }
       sampleLoad(at: now)
       balanceWhenDue()

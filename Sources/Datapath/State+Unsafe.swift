@@ -46,9 +46,11 @@ final class BridgeState {
     let flows = UnsafeMutablePointer<BridgeFlows>.allocate(capacity: 1)
     flows.initialize(to: BridgeFlows())
     self.flows = flows
-    pipeline = FlowPipeline(startsWithNormal: settings.startsWithNormal, clock: clock) { tables in
+    func publish(_ tables: FlowTables) {
       flows.pointee.publish(tables.isNormalOnly ? nil : tables, synchronize: synchronize)
     }
+    pipeline = FlowPipeline(startsWithNormal: settings.startsWithNormal, clock: clock, publish: publish)
+    publish(pipeline.active)
   }
 
   // SAFETY: called once no view shows the bridge.

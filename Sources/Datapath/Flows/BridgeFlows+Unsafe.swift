@@ -13,8 +13,13 @@ import Synchronization
 /// One side of a bridge's tables, published.
 struct PublishedFlows {
   let tables: FlowTables
-  /// Of `tables`; what cached decisions are compared with.
+  /// That of `tables` + 1, so that none is 0; what cached decisions are compared with.
   let generation: UInt64
+
+  init(_ tables: FlowTables) {
+    self.tables = tables
+    generation = tables.generation + 1
+  }
 }
 
 /// Where a bridge's current side is found; lives as long as the bridge.
@@ -35,7 +40,7 @@ struct BridgeFlows: ~Copyable {
     var next: UnsafeMutablePointer<PublishedFlows>?
     if let tables {
       next = .allocate(capacity: 1)
-      next!.initialize(to: PublishedFlows(tables: tables, generation: tables.generation))
+      next!.initialize(to: PublishedFlows(tables))
     }
     let old = pointer.exchange(UInt(bitPattern: next), ordering: .acquiringAndReleasing)
     guard let old = UnsafeMutablePointer<PublishedFlows>(bitPattern: old) else { return }

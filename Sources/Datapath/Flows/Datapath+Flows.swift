@@ -2,6 +2,7 @@ import CLinux
 import Flow
 import Linux
 import Packet
+import Ports
 
 // Flows, as the control thread sees them.
 extension Datapath {
@@ -66,7 +67,7 @@ extension Datapath {
     learnedWatch = loop.watch(learned.wakeup.raw, .read) { [unowned self] _ in
       for request in learned.take() {
         guard let bridge = bridges[Int(request.bridge)] else { continue }
-        for flow in request.flows { bridge.pipeline.learn(flow) }
+        _ = bridge.pipeline.learn(request.flows.map { ($0, $0.learnLimit ?? 0) })
       }
     }
   }

@@ -32,7 +32,7 @@ import Flow
 
 /// A decision: its key under its mask, its counts, and what to do.
 struct FlowEntry {
-  /// Of the tables it was last compared with; 0: the entry is free.
+  /// Of the `PublishedFlows` it was last compared with; 0: the entry is free.
   var generation: UInt64
   /// Not passed on yet.
   var packets: UInt64
@@ -293,7 +293,7 @@ struct FlowCache: ~Copyable {
       }
       way = way &+ 1
     }
-    bucket[victim] = hash >> 32 << 32 | UInt64(truncatingIfNeeded: entry &+ 1)
+    bucket[victim] = hash & ~0xFFFF_FFFF | UInt64(truncatingIfNeeded: entry &+ 1)
   }
 
   // MARK: Counting

@@ -157,7 +157,7 @@ extension Pipeline {
     let cache = context.cache
     let tables = context.flows.pointee.tables
     if let found, let program = found.pointee.program?.takeUnretainedValue() {
-      if tables.isUnaffected(program.decision, since: found.pointee.generation) {
+      if tables.isUnaffected(program.decision, since: found.pointee.generation &- 1) {
         found.pointee.generation = context.flows.pointee.generation
         return found
       }
@@ -167,7 +167,7 @@ extension Pipeline {
     var words = FlowWords()
     for word in 0..<FlowWords.packetCount { words[word] = key[word] }
     words[FlowWord.inPort] &= 0xFFFF_FFFF
-    let translation = Translator(tables).translate(words)
+    let translation = Translator(lookup: tables).translate(words)
     let program = FlowProgram(
       translation, key: words, bridge: UInt32(truncatingIfNeeded: context.bridge.index), tables: tables)
     if !program.learned.isEmpty {
@@ -207,11 +207,14 @@ extension Pipeline {
       let step = steps + position
       switch step.pointee.kind {
       case .output:
-        output(form(index, step, rewrites, view), to: Int(step.pointee.port), context, view)
+        let item = form(index, step, rewrites, context, view)
+        if item >= 0 { output(item, to: Int(step.pointee.port), context, view) }
       case .normal:
-        normal(form(index, step, rewrites, view), step, isLast: position &+ 1 == count, index, context, view)
+        let item = form(index, step, rewrites, context, view)
+        if item >= 0 { normal(item, step, isLast: position &+ 1 == count, index, context, view) }
       case .flood:
-        flood(form(index, step, rewrites, view), except: Int(step.pointee.port), context, view)
+        let item = form(index, step, rewrites, context, view)
+        if item >= 0 { flood(item, except: Int(step.pointee.port), context, view) }
       case .meter:
         let time = clock.nanoseconds(at: turnBegan)
         if let bands = step.pointee.bands, !bands.admits(length: outputs.items[index].length, now: time) {
@@ -266,10 +269,10 @@ extension Pipeline {
 
   // MARK: Forms
 
-  /// The item that is frame `index` in the form `step` names.
+  /// The item that is frame `index` in the form `step` names; -1 when it was dropped instead.
   @inline(__always)
   private mutating func form(
-    _ index: Int, _ step: UnsafePointer<FlowStep>, _ rewrites: UnsafePointer<PreparedRewrite>,
+    _ index: Int, _ step: UnsafePointer<FlowStep>, _ rewrites: UnsafePointer<PreparedRewrite>, _ context: FlowContext,
     _ view: borrowing View
   ) -> Int {
     let rewrite = step.pointee.rewrite
@@ -279,14 +282,32 @@ extension Pipeline {
       if flows.forms[place] == rewrite { return formItem(index, place) }
       place = place &+ 1
     }
-    let item = place(index, form: rewrite, view)
-    outputs.items[item] = HeaderRewrite.apply(
-      rewrites + Int(rewrite), to: outputs.items[index], slot: flows.formSlot(index, item &- formItem(index, 0)))
-    return item
+    let item = newPlace(index, form: rewrite, view)
+    if write(rewrites + Int(rewrite), index, to: item) { return item }
+    deepen(index, Int(batch.frames[index].length))
+    if write(rewrites + Int(rewrite), index, to: item) { return item }
+    flows.formCount = flows.formCount &- 1
+    context.counters.drop(.pipelineError)
+    return -1
+  }
+
+  /// Makes a form of frame `index`; false when more of it has to be private for that.
+  private mutating func write(_ rewrite: UnsafePointer<PreparedRewrite>, _ index: Int, to item: Int) -> Bool {
+    var made = outputs.items[index]
+    let slot = flows.formSlot(index, item &- formItem(index, 0))
+    let header = HeaderRewrite.write(
+      rewrite, made.header, count: Int(made.headerLength), frameLength: made.length, offload: made.offload,
+      to: slot)
+    guard header.length > 0 else { return false }
+    made.header = UnsafeRawPointer(slot)
+    made.headerLength = UInt32(truncatingIfNeeded: header.length)
+    made.offload = header.offload
+    outputs.items[item] = made
+    return true
   }
 
   /// An unused place for a form of frame `index`. When there is none, what is listed is sent, and all are.
-  private mutating func place(_ index: Int, form rewrite: UInt16, _ view: borrowing View) -> Int {
+  private mutating func newPlace(_ index: Int, form rewrite: UInt16, _ view: borrowing View) -> Int {
     if flows.formCount == Outputs.formsPerFrame {
       sendAll(view)
       flows.formCount = 0
@@ -306,7 +327,7 @@ extension Pipeline {
   /// A copy of `item` that may be altered.
   // SAFETY: a private header is no longer than a slot.
   private mutating func copy(_ item: Int, _ index: Int, _ view: borrowing View) -> Int {
-    let made = place(index, form: .max, view)
+    let made = newPlace(index, form: .max, view)
     let slot = flows.formSlot(index, made &- formItem(index, 0))
     slot.copyMemory(from: outputs.items[item].header, byteCount: Int(outputs.items[item].headerLength))
     outputs.items[made] = outputs.items[item]

@@ -23,7 +23,7 @@ import Testing
   }
 
   private func flow(
-    _ priority: UInt16 = 100, table: UInt8 = 0, _ fields: [(Field, UInt128)] = [], _ actions: [Action]
+    priority: UInt16 = 100, table: UInt8 = 0, _ fields: [(Field, UInt128)] = [], _ actions: [Action]
   ) -> FlowDescription {
     var match = Match()
     for (field, value) in fields { match.set(field, value) }
@@ -82,7 +82,7 @@ import Testing
   @Test func `NORMAL among other flows learns, and knows VLANs`() throws {
     let access = VLANConfiguration(tag: 5)
     let bench = try bench(
-      3, [flow(1, [], [.output(.normal)]), flow(100, [(.ethernetType, 0x88B6)], [])], vlans: [access, trunk, access])
+      3, [flow(priority: 1, [], [.output(.normal)]), flow([(.ethernetType, 0x88B6)], [])], vlans: [access, trunk, access])
     bench.send(frame(to: b, from: a), at: 0)
     #expect(bench.received(at: 1) == [frame(to: b, from: a, tag: 5)])
     #expect(bench.received(at: 2) == [frame(to: b, from: a)])
