@@ -48,7 +48,8 @@ enum HeaderRewrite {
     let failure = RewrittenHeader(length: 0, offload: offload)
     guard count >= 14, count <= longestHeader else { return failure }
     var start = 12
-    for _ in 0..<rewrite.pointee.poppedTags where isTag(header.network16(start)) && start &+ 6 <= frameLength {
+    for _ in 0..<rewrite.pointee.poppedTags where isTag(header.network16(start)) && start &+ 6 <= frameLength
+    {
       guard start &+ 6 <= count else { return failure }
       start = start &+ 4
     }
@@ -173,7 +174,8 @@ private struct RewrittenPacket {
     let old = (first >> 20 & 0xFF) << 24 | UInt64(header.byte(7)) << 16
     let new = rewrite.pointee.change(FlowWord.transport).applied(to: old)
     let label = rewrite.pointee.change(FlowWord.ipv6Label).applied(to: (first & 0xF_FFFF) << 32) >> 32
-    network.setNetwork32(0, UInt32(truncatingIfNeeded: first & 0xF000_0000 | (new >> 24 & 0xFF) << 20 | label))
+    network.setNetwork32(
+      0, UInt32(truncatingIfNeeded: first & 0xF000_0000 | (new >> 24 & 0xFF) << 20 | label))
     network.setByte(7, UInt8(truncatingIfNeeded: new >> 16))
     writeTransport(rewrite, addresses)
   }

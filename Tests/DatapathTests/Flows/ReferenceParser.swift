@@ -12,6 +12,8 @@ struct ReferenceParser {
   private(set) var isSourceRouted = false
   /// Whether the transport header is whole.
   private(set) var hasTransport = false
+  /// It is ARP or RARP of Ethernet and IPv4.
+  private(set) var isARP = false
   /// Headers lie beyond the first 240 bytes, which nobody looks at.
   private(set) var isCut = false
 
@@ -218,6 +220,7 @@ struct ReferenceParser {
   private mutating func parseARP() throws {
     let packet = try take(28)
     guard Array(packet[0..<6]) == [0, 1, 8, 0, 6, 4] else { return }
+    isARP = true
     if packet[6] == 0 { words[.arpOperation] = UInt128(packet[7]) }
     words[.arpSenderMAC] = value(packet[8..<14])
     words[.arpSenderIP] = value(packet[14..<18])
