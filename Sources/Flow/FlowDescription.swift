@@ -68,6 +68,9 @@ public struct FlowModification: Hashable, Sendable {
   /// Only flows that output there, or to that group.
   public var outputPort: PortNumber?
   public var outputGroup: UInt32?
+  /// Of a flow that a `learn` action makes: nothing is added where its table has so many flows with its cookie; 0 sets
+  /// no limit. Nil: nobody learned it.
+  public var learnLimit: UInt32?
 
   public init(_ command: Command, _ flow: FlowDescription) {
     self.command = command
