@@ -68,7 +68,8 @@ let package = Package(
     tests(
       "PortsTests",
       ["Seeded", "Ports", "VirtioTesting", "Linux", "Packet", "VhostUser", "Virtio", "Netlink", "CLinux"]),
-    tests("DatapathTests", ["Seeded", "Datapath", "Ports", "Virtio", "VirtioTesting", "Linux", "Packet"]),
+    tests("FlowTests", ["Seeded", "Flow", "Packet"]),
+    tests("DatapathTests", ["Seeded", "Flow", "PacketTesting", "Datapath", "Ports", "Virtio", "VirtioTesting", "Linux", "Packet"]),
     tests("NetlinkTests", ["Netlink", "Linux", "CLinux"]),
     tests("JSONRPCTests", ["Seeded", "JSONRPC", "Linux"]),
     tests("OVSDBTests", ["Seeded", "OVSDB", "OVSDBTesting", "JSONRPC", "Linux"]),
