@@ -58,22 +58,21 @@ enum HeaderRewrite {
     slot.copyMemory(from: header, byteCount: 12)
     slot.setNetwork64(12, rewrite.pointee.pushed)
     (slot + target).copyMemory(from: header + start, byteCount: count &- start)
-    if rewrite.pointee.changesEthernet { writeEthernet(rewrite, slot) }
+    if rewrite.pointee.changesEthernet { writeEthernet(rewrite, header, slot) }
     if rewrite.pointee.changesTag, isTag(header.network16(12)), frameLength >= 18 {
       guard count >= 18 else { return failure }
-      writeTag(rewrite, slot)
+      writeTag(rewrite, header, slot)
     }
     if rewrite.pointee.changesNetwork {
-      var walk = HeaderWalk(header, count: count, frameLength: frameLength)
-      let optionOffset = neighborOption(rewrite, header, &walk)
-      guard !walk.needsMore else { return failure }
-      let packet = RewrittenPacket(
-        bytes: slot + shift, walk: walk, offload: offload, neighborOption: optionOffset)
-      switch walk.network {
-      case .ipv4: packet.writeIPv4(rewrite)
-      case .ipv6: packet.writeIPv6(rewrite)
-      case .arp: packet.writeARP(rewrite)
-      case .none: break
+      let number = HeaderWalk.plainProtocol(header, count: count, frameLength: frameLength)
+      if number != 0 {
+        let walk = HeaderWalk(plain: number, header, count: count)
+        RewrittenPacket(original: header, bytes: slot + shift, walk: walk, offload: offload).writeIPv4(
+          rewrite)
+      } else {
+        let isDone = writeNetwork(
+          rewrite, header, count: count, frameLength: frameLength, offload: offload, to: slot + shift)
+        guard isDone else { return failure }
       }
     }
     return RewrittenHeader(
@@ -86,56 +85,78 @@ enum HeaderRewrite {
   // SAFETY: the slot holds 14 bytes at least.
   @inline(__always)
   private static func writeEthernet(
-    _ rewrite: UnsafePointer<PreparedRewrite>, _ slot: UnsafeMutableRawPointer
+    _ rewrite: UnsafePointer<PreparedRewrite>, _ header: UnsafeRawPointer, _ slot: UnsafeMutableRawPointer
   ) {
-    let bytes = UnsafeRawPointer(slot)
-    let destination = rewrite.pointee.change(FlowWord.ethernetDestination).applied(to: bytes.address(0) << 16)
-    let source = rewrite.pointee.change(FlowWord.ethernetSource).applied(to: bytes.address(6) << 16)
+    let destination = rewrite.pointee.change(FlowWord.ethernetDestination).applied(to: header.network64(0))
+    let source = rewrite.pointee.change(FlowWord.ethernetSource).applied(to: header.network64(6))
     slot.setAddress(0, destination >> 16)
     slot.setAddress(6, source >> 16)
   }
 
   /// A new TCI is a new tag: its drop eligible bit is 0.
   // SAFETY: the slot holds 18 bytes at least.
-  private static func writeTag(_ rewrite: UnsafePointer<PreparedRewrite>, _ slot: UnsafeMutableRawPointer) {
-    let old = UInt64(UnsafeRawPointer(slot).network16(14)) << 32
+  private static func writeTag(
+    _ rewrite: UnsafePointer<PreparedRewrite>, _ header: UnsafeRawPointer, _ slot: UnsafeMutableRawPointer
+  ) {
+    let old = UInt64(header.network16(14)) << 32
     let new = rewrite.pointee.change(FlowWord.tags).applied(to: old)
     if old != new { slot.setNetwork16(14, UInt16(truncatingIfNeeded: new >> 32) & ~0x1000) }
   }
 
-  /// Where the link-layer address to write is in a neighbour solicitation or advertisement, or 0.
-  @inline(__always)
-  private static func neighborOption(
-    _ rewrite: UnsafePointer<PreparedRewrite>, _ header: UnsafeRawPointer, _ walk: inout HeaderWalk
-  ) -> Int {
-    if rewrite.pointee.change(FlowWord.arpSource).isNothing
-      && rewrite.pointee.change(FlowWord.arpTarget).isNothing
+  /// Writes what changes behind the tags, whatever the frame is; false when more of it has to be private first.
+  ///
+  /// - Parameter bytes: the frame's copy, as if no tag had been taken off or put on.
+  // SAFETY: HeaderWalk reads `count` bytes at most.
+  @inline(never)
+  private static func writeNetwork(
+    _ rewrite: UnsafePointer<PreparedRewrite>, _ header: UnsafeRawPointer, count: Int, frameLength: Int,
+    offload: Offload, to bytes: UnsafeMutableRawPointer
+  ) -> Bool {
+    var walk = HeaderWalk(header, count: count, frameLength: frameLength)
+    var option = 0
+    if !rewrite.pointee.change(FlowWord.arpSource).isNothing
+      || !rewrite.pointee.change(FlowWord.arpTarget).isNothing
     {
-      return 0
+      option = walk.neighborOptions(header)?.first ?? 0
     }
-    guard walk.isNeighborDiscovery(header), walk.transportLength >= 24, !walk.needsMore else { return 0 }
-    return walk.neighborOption(header)
+    guard !walk.needsMore else { return false }
+    let packet = RewrittenPacket(
+      original: header, bytes: bytes, walk: walk, offload: offload, neighborOption: option)
+    switch walk.network {
+    case .ipv4: packet.writeIPv4(rewrite)
+    case .ipv6: packet.writeIPv6(rewrite)
+    case .arp: packet.writeARP(rewrite)
+    case .none: break
+    }
+    return true
   }
 }
 
 /// A packet being rewritten, at the offsets it had in the frame it came in.
 private struct RewrittenPacket {
+  /// Read, rather than `bytes`: those were only just stored, in other pieces than they would be loaded in.
+  let original: UnsafeRawPointer
+  /// Written.
   let bytes: UnsafeMutableRawPointer
   let walk: HeaderWalk
   let offload: Offload
-  let neighborOption: Int
+  /// Where the link-layer address to write is in a neighbour solicitation or advertisement, or 0.
+  var neighborOption = 0
 
   // SAFETY: for all that follows: HeaderWalk has found the headers it names whole and in the private bytes, which are
   // copied to `bytes` at the same offsets.
+  @inline(__always) private var oldNetwork: UnsafeRawPointer { original + walk.networkOffset }
+  @inline(__always) private var oldTransport: UnsafeRawPointer { original + walk.transportOffset }
   @inline(__always) private var network: UnsafeMutableRawPointer { bytes + walk.networkOffset }
   @inline(__always) private var transport: UnsafeMutableRawPointer { bytes + walk.transportOffset }
 
   // MARK: Network
 
   // SAFETY: as above.
+  @inline(__always)
   func writeIPv4(_ rewrite: UnsafePointer<PreparedRewrite>) {
     guard walk.protocolNumber != 0 else { return }
-    let header = UnsafeRawPointer(network)
+    let header = oldNetwork
     let oldAddresses = header.network64(12)
     let newAddresses = rewrite.pointee.change(FlowWord.ipv4).applied(to: oldAddresses)
     var addresses = ChecksumDelta()
@@ -159,9 +180,10 @@ private struct RewrittenPacket {
   }
 
   // SAFETY: as above.
+  @inline(__always)
   func writeIPv6(_ rewrite: UnsafePointer<PreparedRewrite>) {
     guard walk.protocolNumber != 0 else { return }
-    let header = UnsafeRawPointer(network)
+    let header = oldNetwork
     var addresses = ChecksumDelta()
     for index in 0..<4 {
       let old = header.network64(8 &+ 8 &* index)
@@ -182,31 +204,30 @@ private struct RewrittenPacket {
 
   /// RARP can be matched, but is not written.
   // SAFETY: as above.
+  @inline(__always)
   func writeARP(_ rewrite: UnsafePointer<PreparedRewrite>) {
     let old = UInt64(walk.protocolNumber)
     let operation = rewrite.pointee.change(FlowWord.ethernetDestination).applied(to: old << 8) >> 8 & 0xFF
     guard walk.etherType == 0x0806, operation != 0 else { return }
-    let header = UnsafeRawPointer(network)
+    let header = oldNetwork
     network.setNetwork16(6, UInt16(truncatingIfNeeded: operation))
     let protocols = rewrite.pointee.change(FlowWord.ipv4).applied(
       to: UInt64(header.network32(14)) << 32 | UInt64(header.network32(24)))
     network.setNetwork32(14, UInt32(truncatingIfNeeded: protocols >> 32))
     network.setNetwork32(24, UInt32(truncatingIfNeeded: protocols))
-    replaceAddress(8, rewrite.pointee.change(FlowWord.arpSource), in: network)
-    replaceAddress(18, rewrite.pointee.change(FlowWord.arpTarget), in: network)
+    replaceAddress(walk.networkOffset &+ 8, rewrite.pointee.change(FlowWord.arpSource))
+    replaceAddress(walk.networkOffset &+ 18, rewrite.pointee.change(FlowWord.arpTarget))
   }
 
   /// Writes the Ethernet address at `offset`; returns what that changes in a sum.
   // SAFETY: as above.
   @inline(__always) @discardableResult
-  private func replaceAddress(
-    _ offset: Int, _ change: PreparedRewrite.Change, in header: UnsafeMutableRawPointer
-  ) -> ChecksumDelta {
-    let old = UnsafeRawPointer(header).address(offset)
+  private func replaceAddress(_ offset: Int, _ change: PreparedRewrite.Change) -> ChecksumDelta {
+    let old = original.address(offset)
     let new = change.applied(to: old << 16) >> 16
     var delta = ChecksumDelta()
     delta.replace(old, with: new)
-    header.setAddress(offset, new)
+    bytes.setAddress(offset, new)
     return delta
   }
 
@@ -239,7 +260,7 @@ private struct RewrittenPacket {
   // SAFETY: as above; callers have compared the field's end with the header's length.
   @inline(__always)
   private func update(_ field: Int, _ addresses: ChecksumDelta, _ own: ChecksumDelta) {
-    let old = UnsafeRawPointer(transport).network16(field)
+    let old = oldTransport.network16(field)
     if isPartial(field) {
       if !addresses.isNothing { transport.setNetwork16(field, addresses.applied(toSum: old)) }
       return
@@ -264,7 +285,7 @@ private struct RewrittenPacket {
   private func replacePorts(_ change: PreparedRewrite.Change) -> ChecksumDelta {
     var delta = ChecksumDelta()
     guard walk.hasTransport else { return delta }
-    let old = UInt64(UnsafeRawPointer(transport).network32(0))
+    let old = UInt64(oldTransport.network32(0))
     let new = change.applied(to: old << 32) >> 32
     delta.replace(old, with: new)
     transport.setNetwork32(0, UInt32(truncatingIfNeeded: new))
@@ -275,7 +296,7 @@ private struct RewrittenPacket {
   // SAFETY: as above.
   @inline(__always)
   private func replaceMessage(_ change: PreparedRewrite.Change) -> ChecksumDelta {
-    let old = UInt64(UnsafeRawPointer(transport).network16(0))
+    let old = UInt64(oldTransport.network16(0))
     let word = change.applied(to: (old & 0xFF00) << 40 | (old & 0xFF) << 32)
     let new = (word >> 48 & 0xFF) << 8 | word >> 32 & 0xFF
     var delta = ChecksumDelta()
@@ -288,30 +309,30 @@ private struct RewrittenPacket {
   @inline(__always)
   private func replaceNeighbor(_ rewrite: UnsafePointer<PreparedRewrite>) -> ChecksumDelta {
     var delta = ChecksumDelta()
-    guard walk.transportLength >= 24, walk.isNeighborDiscovery(bytes) else { return delta }
+    guard walk.transportLength >= 24, walk.isNeighborDiscovery(original) else { return delta }
     for index in 0..<2 {
-      let old = UnsafeRawPointer(transport).network64(8 &+ 8 &* index)
+      let old = oldTransport.network64(8 &+ 8 &* index)
       let new = rewrite.pointee.change(FlowWord.ndTarget &+ index).applied(to: old)
       delta.replace(old, with: new)
       transport.setNetwork64(8 &+ 8 &* index, new)
     }
     guard neighborOption != 0 else { return delta }
-    let isSource = UnsafeRawPointer(bytes).byte(neighborOption) == HeaderWalk.NeighborOption.sourceAddress
+    let isSource = original.byte(neighborOption) == NeighborOptions.sourceAddress
     let word = isSource ? FlowWord.arpSource : FlowWord.arpTarget
-    return delta + replaceAddress(neighborOption &+ 2, rewrite.pointee.change(word), in: bytes)
+    return delta + replaceAddress(neighborOption &+ 2, rewrite.pointee.change(word))
   }
 
   // SAFETY: as above.
   @inline(never)
   private func writeSCTP(_ change: PreparedRewrite.Change) {
-    let old = UnsafeRawPointer(transport).network32(0)
+    let old = oldTransport.network32(0)
     let new = UInt32(truncatingIfNeeded: change.applied(to: UInt64(old) << 32) >> 32)
     guard old != new else { return }
     transport.setNetwork32(0, new)
     guard !isPartial(8) else { return }
     let difference = CRC32C.change((old ^ new).byteSwapped, length: walk.transportLength)
     // The field is little-endian, unlike all others.
-    let checksum = UnsafeRawPointer(transport).network32(8)
+    let checksum = oldTransport.network32(8)
     transport.setNetwork32(8, checksum ^ difference.byteSwapped)
   }
 }

@@ -71,7 +71,7 @@ struct HeaderWalk {
   ///   - count: how many there are.
   ///   - frameLength: bytes of the whole frame.
   // SAFETY: each read ends at or before `count`, by a comparison before it.
-  @inline(never)
+  @inline(__always)
   init(_ header: UnsafeRawPointer, count: Int, frameLength: Int) {
     self.count = min(count, Self.walkedLength)
     canDeepen = count < min(frameLength, Self.walkedLength)
@@ -86,12 +86,52 @@ struct HeaderWalk {
     }
   }
 
+  /// The walk of a frame that `plainProtocol` says is plain, with that protocol.
+  // SAFETY: 18 bytes of it are readable.
+  @inline(__always)
+  init(plain number: UInt8, _ header: UnsafeRawPointer, count: Int) {
+    self.count = count
+    canDeepen = false
+    etherType = 0x0800
+    network = .ipv4
+    protocolNumber = number
+    transportOffset = 34
+    transportLength = Int(header.network16(16)) &- 20
+    hasTransport = true
+  }
+
+  /// TCP or UDP if the frame is an untagged IPv4 packet of that without options, no fragment, with valid lengths and
+  /// with its headers in the private bytes: nearly every frame. 0 otherwise.
+  // SAFETY: reads end at byte 42, at 54 of TCP, and `count` is compared with that first.
+  @inline(__always)
+  static func plainProtocol(_ header: UnsafeRawPointer, count: Int, frameLength: Int) -> UInt8 {
+    // EtherType, version 4, five words of header.
+    guard count >= 42, header.network32(12) >> 8 == 0x080045 else { return 0 }
+    let total = Int(header.network16(16))
+    guard header.network16(20) & 0x3FFF == 0, UInt(bitPattern: frameLength &- 14 &- total) <= 0xFFFF else {
+      return 0
+    }
+    let number = header.byte(23)
+    if number == IPProtocol.tcp {
+      guard count >= 54 else { return 0 }
+      let length = Int(header.byte(46) >> 4) &* 4
+      return length >= 20 && 20 &+ length <= total ? number : 0
+    }
+    return number == IPProtocol.udp && total >= 28 ? number : 0
+  }
+
   /// Whether the bytes before `end`, which belong to the frame, may be read; if not, the walk is over.
   @inline(__always)
-  mutating func isVisible(_ end: Int) -> Bool {
+  private mutating func isVisible(_ end: Int) -> Bool {
     if end <= count { return true }
-    if canDeepen { needsMore = true } else { isCut = true }
+    endEarly()
     return false
+  }
+
+  /// The walk met the end of the private bytes inside a header.
+  @inline(__always)
+  private mutating func endEarly() {
+    if canDeepen { needsMore = true } else { isCut = true }
   }
 
   // SAFETY: as above.
@@ -138,6 +178,7 @@ struct HeaderWalk {
   }
 
   // SAFETY: as above. Every turn of the loop goes at least eight bytes on.
+  @inline(__always)
   private mutating func walkIPv6(_ header: UnsafeRawPointer, _ size: Int) {
     guard size >= 40, isVisible(networkOffset &+ 40) else { return }
     var left = Int(header.network16(networkOffset &+ 4))
@@ -219,7 +260,28 @@ struct HeaderWalk {
     if isNeighborDiscovery(header), length >= 24 { _ = isVisible(transportOffset &+ 24) }
   }
 
+  /// Whether it is a neighbour solicitation or advertisement, of whatever length.
+  // SAFETY: `hasTransport` says that eight bytes of ICMPv6 are readable.
+  @inline(__always)
+  func isNeighborDiscovery(_ header: UnsafeRawPointer) -> Bool {
+    guard network == .ipv6, protocolNumber == IPProtocol.icmpv6, hasTransport else { return false }
+    let typeAndCode = header.network16(transportOffset)
+    return typeAndCode == 135 << 8 || typeAndCode == 136 << 8
+  }
+
+  /// The options of such a message; nil when there is none, or its fixed part is not whole.
+  // SAFETY: NeighborOptions reads nothing at or beyond `count`.
+  @inline(__always)
+  mutating func neighborOptions(_ header: UnsafeRawPointer) -> NeighborOptions? {
+    guard isNeighborDiscovery(header), transportLength >= 24, !needsMore else { return nil }
+    let options = NeighborOptions(
+      header, from: transportOffset &+ 24, end: transportOffset &+ transportLength, count: count)
+    if options.isShort { endEarly() }
+    return options
+  }
+
   // SAFETY: as above.
+  @inline(__always)
   private mutating func walkARP(_ header: UnsafeRawPointer, _ size: Int) {
     guard size >= 28, isVisible(networkOffset &+ 28) else { return }
     // Ethernet and IPv4, with addresses of those lengths (RFC 826).

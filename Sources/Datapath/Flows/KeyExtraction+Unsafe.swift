@@ -2,8 +2,8 @@
 // =======================
 //
 // A key's words hold the headers' bytes as numbers, so that a word is one load, a byte swap and a mask. Nearly every
-// frame is untagged IPv4 without options, TCP or UDP, with its headers in the snapshot: `extract` checks for exactly
-// that in a few comparisons and writes six words. All others take the walk of `HeaderWalk`, which finds the same for
+// frame is untagged IPv4 without options, TCP or UDP, with its headers in the snapshot: a few comparisons find that out,
+// and six words are written. All others take the walk of `HeaderWalk`, which finds the same for
 // these too (a test says so).
 //
 // How many words a key has follows from its first six, so that two keys which agree in six agree in how many more to
@@ -47,35 +47,15 @@ enum KeyExtraction {
   ///   - count: how many there are.
   ///   - frameLength: bytes of the whole frame, without FCS.
   ///   - key: 15 words; the bridge and in_port are in word 0 already, whose low 16 bits are 0.
-  // SAFETY: reads end at byte 54 for TCP, 42 for UDP, and `count` is compared with that first. `key` has 15 words by
-  // the caller's duty; 6 are written.
+  // SAFETY: `plainProtocol` has compared `count` with what is read. `key` has 15 words by the caller's duty; 6 are
+  // written.
   @inline(__always)
   static func extract(
     _ header: UnsafeRawPointer, count: Int, frameLength: Int, into key: UnsafeMutablePointer<UInt64>
   ) -> KeyExtent {
-    // EtherType 0x0800, version 4, five words of header; not a fragment; an IP length that fits the frame.
-    guard count >= 42, header.network32(12) >> 8 == 0x080045 else {
-      return walk(header, count: count, frameLength: frameLength, into: key)
-    }
-    let total = Int(header.network16(16))
-    let number = header.byte(23)
-    guard header.network16(20) & 0x3FFF == 0, UInt(bitPattern: frameLength &- 14 &- total) <= 0xFFFF else {
-      return walk(header, count: count, frameLength: frameLength, into: key)
-    }
-    var flags: UInt64 = 0
-    if number == HeaderWalk.IPProtocol.tcp {
-      guard count >= 54 else { return walk(header, count: count, frameLength: frameLength, into: key) }
-      let control = header.network16(46)
-      let length = Int(control >> 12) &* 4
-      guard length >= 20, 20 &+ length <= total else {
-        return walk(header, count: count, frameLength: frameLength, into: key)
-      }
-      flags = UInt64(control & 0xFFF)
-    } else {
-      guard number == HeaderWalk.IPProtocol.udp, total >= 28 else {
-        return walk(header, count: count, frameLength: frameLength, into: key)
-      }
-    }
+    let number = HeaderWalk.plainProtocol(header, count: count, frameLength: frameLength)
+    guard number != 0 else { return walk(header, count: count, frameLength: frameLength, into: key) }
+    let flags = number == HeaderWalk.IPProtocol.tcp ? UInt64(header.network16(46) & 0xFFF) : 0
     key[FlowWord.inPort] |= 0x0800
     key[FlowWord.ethernetDestination] = header.network64(0) & ~0xFFFF | UInt64(number) << 8
     key[FlowWord.ethernetSource] = header.network64(6) & ~0xFFFF | flags
@@ -130,6 +110,7 @@ enum KeyExtraction {
   }
 
   // SAFETY: as above.
+  @inline(__always)
   private static func addIPv6(
     _ header: UnsafeRawPointer, _ walk: inout HeaderWalk, _ key: UnsafeMutablePointer<UInt64>,
     _ words: inout Int
@@ -149,13 +130,11 @@ enum KeyExtraction {
     guard walk.isNeighborDiscovery(header) else { return }
     words = 15
     for index in 11..<15 { key[index] = 0 }
-    guard walk.transportLength >= 24, !walk.needsMore else { return }
-    let addresses = walk.neighborAddresses(header)
-    guard addresses.isValid else { return }
+    guard let options = walk.neighborOptions(header), !options.isContradictory else { return }
     key[FlowWord.ndTarget] = header.network64(walk.transportOffset &+ 8)
     key[FlowWord.ndTarget &+ 1] = header.network64(walk.transportOffset &+ 16)
-    key[FlowWord.arpSource] = addresses.source << 16
-    key[FlowWord.arpTarget] = addresses.target << 16
+    key[FlowWord.arpSource] = options.source << 16
+    key[FlowWord.arpTarget] = options.target << 16
   }
 
   // SAFETY: as above.

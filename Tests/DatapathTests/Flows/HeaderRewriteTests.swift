@@ -78,7 +78,7 @@ import Testing
   @Test(arguments: 0..<8)
   func `A rewritten frame is what setting fields and summing anew makes of it`(seed: UInt64) throws {
     var g = SeededRandom(seed: seed)
-    for _ in 0..<1500 {
+    for _ in 0..<500 {
       let frame = ReferenceChecksums(RandomFrame.make(&g)).bytes
       let rewrite = randomRewrite(&g)
       let expected = ReferenceRewrite(frame, rewrite).bytes
@@ -92,7 +92,7 @@ import Testing
   func `A partial checksum stays the pseudo-header's sum`(seed: UInt64) throws {
     var g = SeededRandom(seed: 50 + seed)
     var count = 0
-    while count < 1500 {
+    while count < 500 {
       let made = ReferenceChecksums(RandomFrame.make(&g), isPartial: true)
       guard let field = made.transportField, let start = ReferenceParser(made.bytes).transportOffset else {
         continue
@@ -149,7 +149,7 @@ import Testing
   @Test(arguments: 0..<8)
   func `Of damaged frames nothing but fields and checksums changes`(seed: UInt64) throws {
     var g = SeededRandom(seed: 200 + seed)
-    for _ in 0..<1500 {
+    for _ in 0..<500 {
       let frame = RandomFrame.mutated(ReferenceChecksums(RandomFrame.make(&g)).bytes, &g)
       guard frame.count >= 14 else { continue }
       let rewrite = randomRewrite(&g)
@@ -167,7 +167,7 @@ import Testing
 
   @Test func `A checksum that was wrong is wrong by as much afterwards`() throws {
     var g = SeededRandom(seed: 72)
-    for _ in 0..<2000 {
+    for _ in 0..<1000 {
       let right = ReferenceChecksums(RandomFrame.make(&g))
       let rewrite = randomRewrite(&g)
       guard let field = right.fields.last, right.transportField != 8 else { continue }
@@ -204,14 +204,11 @@ import Testing
     rewrite.value[.udpSource] = 99
     #expect(number(try write(rewrite, packet.finished, &g).frame, packet.checksumField) == 0)
     packet.hasChecksum = true
-    // Of all ports one makes the sum 0xffff, and so the checksum 0.
-    var written: Set<Int> = []
-    for port in 0...0xFFFF {
-      rewrite.value[.udpSource] = UInt128(port)
-      written.insert(number(try write(rewrite, packet.finished, &g).frame, packet.checksumField))
-    }
-    #expect(!written.contains(0))
-    #expect(written.contains(0xFFFF))
+    // With the source port 0, the checksum is what the port has to be to make it 0.
+    rewrite.value[.udpSource] = 0
+    let port = number(try write(rewrite, packet.finished, &g).frame, packet.checksumField)
+    rewrite.value[.udpSource] = UInt128(port)
+    #expect(number(try write(rewrite, packet.finished, &g).frame, packet.checksumField) == 0xFFFF)
   }
 
   @Test func `The CRC of SCTP follows new ports whatever the length`() {
