@@ -98,7 +98,9 @@ extension Execution {
   }
 
   private mutating func popTag() {
-    headers.popTag()
+    // The outer tag may be there only because it was written to: then it is not one of those received, and there is
+    // none inside of it either.
+    if let tag = headers.outerTag, !hasReceivedTag(tag) { headers.clearTags() } else { headers.popTag() }
     currentRewrite = nil
   }
 

@@ -101,11 +101,13 @@ extension Execution {
       && headers.written[FlowWord.tags] & (isOuter ? Tags.outer : Tags.inner) == 0
   }
 
-  private mutating func countReceivedTags() -> Int {
-    outcome.mask[FlowWord.tags] |= Tags.outerPresent
-    if received[FlowWord.tags] & Tags.outerPresent == 0 { return 0 }
-    outcome.mask[FlowWord.tags] |= Tags.innerPresent
-    return received[FlowWord.tags] & Tags.innerPresent == 0 ? 1 : 2
+  private mutating func countReceivedTags() -> Int { !hasReceivedTag(0) ? 0 : hasReceivedTag(1) ? 2 : 1 }
+
+  /// Whether the frame had an outer tag (0), or an inner one (1), when it was received.
+  mutating func hasReceivedTag(_ tag: Int) -> Bool {
+    let bit = tag == 0 ? Tags.outerPresent : Tags.innerPresent
+    outcome.mask[FlowWord.tags] |= bit
+    return received[FlowWord.tags] & bit != 0
   }
 
   /// As `Rewrite.pushedTags` has it.

@@ -190,11 +190,7 @@ struct Execution {
     if !headers.hasTagsInPlace { constant[FlowWord.tags] = .max }
     // No flow sees the ports of a fragment, not even those of the first (`ovs-fields(7)`, "ip_frag").
     let isFragment = key[FlowWord.ethernetDestination] & Self.anyFragment != 0
-    if isFragment {
-      key[FlowWord.transport] &= ~Self.portBits
-      constant[FlowWord.transport] |= Self.portBits
-    }
-    for word in 0..<FlowWords.packetCount { outcome.rewritten[word] |= constant[word] }
+    if isFragment { key[FlowWord.transport] &= ~Self.portBits }
 
     lookupCount += 1
     var mask = FlowWords()
@@ -202,8 +198,12 @@ struct Execution {
     if port != nil { mask[FlowWord.inPort] &= ~Self.inPortBits }
     if mask[FlowWord.transport] & Self.portBits != 0 {
       depend(on: Self.anyFragment, of: FlowWord.ethernetDestination)
-      if isFragment { mask[FlowWord.transport] &= ~Self.portBits }
+      if isFragment {
+        mask[FlowWord.transport] &= ~Self.portBits
+        constant[FlowWord.transport] |= Self.portBits
+      }
     }
+    for word in 0..<FlowWords.packetCount { outcome.rewritten[word] |= constant[word] }
     for word in 0..<FlowWords.packetCount where mask[word] != 0 { depend(on: mask[word], of: word) }
 
     outcome.tables.insert(table)

@@ -58,6 +58,13 @@ extension HeaderState {
     (outerTag, innerTag) = (nil, outerTag)
   }
 
+  /// Nothing is left, whatever was received.
+  mutating func clearTags() {
+    key[FlowWord.tags] = 0
+    written[FlowWord.tags] = .max
+    (outerTag, innerTag) = (nil, nil)
+  }
+
   /// Takes the outer tag off.
   mutating func popTag() {
     key[FlowWord.tags] <<= 32
