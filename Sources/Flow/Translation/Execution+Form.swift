@@ -71,10 +71,10 @@ extension Execution {
       rewrite.pushedTags = [readTag(isOuter: true)]
       return 0
     }
-    let receivedCount = countReceivedTags()
     let present = hasOuterTag()
-    if headers.hasTagsInPlace && receivedCount > 0 && present { return written & Tags.outerContents }
+    if headers.hasTagsInPlace && present && hasReceivedTag(0) { return written & Tags.outerContents }
 
+    let receivedCount = countReceivedTags()
     let count = !present ? 0 : read(Tags.innerPresent, of: FlowWord.tags) == 0 ? 1 : 2
     var kept = 0
     while kept < min(count, receivedCount),
