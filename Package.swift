@@ -69,7 +69,11 @@ let package = Package(
       "PortsTests",
       ["Seeded", "Ports", "VirtioTesting", "Linux", "Packet", "VhostUser", "Virtio", "Netlink", "CLinux"]),
     tests("FlowTests", ["Seeded", "Flow", "Packet"]),
-    tests("DatapathTests", ["Seeded", "Flow", "PacketTesting", "Datapath", "Ports", "Virtio", "VirtioTesting", "Linux", "Packet"]),
+    tests(
+      "DatapathTests",
+      [
+        "Seeded", "Flow", "PacketTesting", "Datapath", "Ports", "Virtio", "VirtioTesting", "Linux", "Packet",
+      ]),
     tests("NetlinkTests", ["Netlink", "Linux", "CLinux"]),
     tests("JSONRPCTests", ["Seeded", "JSONRPC", "Linux"]),
     tests("OVSDBTests", ["Seeded", "OVSDB", "OVSDBTesting", "JSONRPC", "Linux"]),

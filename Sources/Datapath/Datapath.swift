@@ -151,7 +151,8 @@ public final class Datapath {
   ///   - affinity: the processors whose poll threads are to poll its receive queues, by queue
   ///   (`pmd-rxq-affinity`); a processor without a poll thread is ignored.
   public func addPort(
-    _ port: any Port, to bridge: BridgeID, number: UInt16? = nil, vlan: VLANConfiguration = VLANConfiguration(),
+    _ port: any Port, to bridge: BridgeID, number: UInt16? = nil,
+    vlan: VLANConfiguration = VLANConfiguration(),
     affinity: [Int: Int] = [:]
   ) throws(PortError) -> PortID {
     guard bridges[bridge.index] != nil else { throw PortError("\(port.name): its bridge does not exist") }

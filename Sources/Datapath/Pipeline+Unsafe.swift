@@ -89,7 +89,9 @@ struct Pipeline: ~Copyable {
       }
       retagged[index] = 0
       train.longestFrame = 0
-      guard isAcceptable(index, source.counters), let frame = admit(index, port, source.counters) else { continue }
+      guard isAcceptable(index, source.counters), let frame = admit(index, port, source.counters) else {
+        continue
+      }
       let output = decide(index, frame, from: Int(source.port), bridge, source.counters, view)
       if output < 0 { continue }
       let entry = view.port(output)!

@@ -1,5 +1,6 @@
 import Flow
 import Linux
+import Packet
 import Ports
 
 /// A bridge's MAC table behind a pointer that views share.
@@ -19,6 +20,11 @@ struct MACTableReference {
 
   func entries() -> [MACTable.Entry] { pointer.pointee.entries() }
   func adopt(_ entries: [MACTable.Entry]) { pointer.pointee.adopt(entries) }
+  /// The port behind an address, or nil.
+  func lookup(_ address: MACAddress, vlan: Int) -> Int? {
+    let found = pointer.pointee.lookup(MACTable.key(address.bits, vlan: vlan))
+    return found < 0 ? nil : found
+  }
   func flush(port: UInt16) { pointer.pointee.flush(port: port) }
   func flushAll() { pointer.pointee.flushAll() }
   func expire(olderThan seconds: UInt32, now: UInt32) { pointer.pointee.expire(olderThan: seconds, now: now) }
@@ -113,7 +119,8 @@ final class PortState {
   private var shownTransmitQueues: Int?
 
   init(
-    _ port: any Port, index: UInt16, bridge: Int, number: UInt16, vlan: VLANConfiguration, affinity: [Int: Int],
+    _ port: any Port, index: UInt16, bridge: Int, number: UInt16, vlan: VLANConfiguration,
+    affinity: [Int: Int],
     threadCount: Int
   ) {
     self.port = port

@@ -100,7 +100,8 @@ import Testing
   /// meet: all lock, and each its own, in between.
   @Test func transmitQueuesAreLockedWhileTheirNumberChanges() {
     let state = PortState(
-      MemoryPort(name: "p"), index: 0, bridge: 0, number: 1, vlan: VLANConfiguration(), affinity: [:], threadCount: 2)
+      MemoryPort(name: "p"), index: 0, bridge: 0, number: 1, vlan: VLANConfiguration(), affinity: [:],
+      threadCount: 2)
     defer {
       state.port.close()
       state.free()

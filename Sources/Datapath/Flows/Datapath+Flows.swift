@@ -33,11 +33,14 @@ extension Datapath {
     case nil: return .drop("the port does not carry VLAN \(vlan)")
     }
     guard !destination.isGroup else {
-      if destination.isReserved && !bridge.settings.forwardsReserved { return .drop("\(destination) is reserved") }
+      if destination.isReserved && !bridge.settings.forwardsReserved {
+        return .drop("\(destination) is reserved")
+      }
       return .flood(vlan: admitted)
     }
-    let found = bridge.table.pointer.pointee.lookup(MACTable.key(destination.bits, vlan: admitted))
-    guard found >= 0, found < ports.count, let output = ports[found], output.bridge == id.index else {
+    guard let found = bridge.table.lookup(destination, vlan: admitted), found < ports.count,
+      let output = ports[found], output.bridge == id.index
+    else {
       return .flood(vlan: admitted)
     }
     if output === source { return .drop("\(destination) is behind the port it came from") }

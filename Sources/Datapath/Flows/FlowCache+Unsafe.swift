@@ -173,7 +173,9 @@ struct FlowCache: ~Copyable {
   /// The hash of the words of `key` that mask `number` has, which are left in `words`.
   // SAFETY: `number` is below `maskCapacity`, and a mask's indices below `keyStride`.
   @inline(__always)
-  func hash(_ key: UnsafePointer<UInt64>, under number: Int, into words: inout InlineArray<16, UInt64>) -> UInt32 {
+  func hash(_ key: UnsafePointer<UInt64>, under number: Int, into words: inout InlineArray<16, UInt64>)
+    -> UInt32
+  {
     let mask = masks + number
     var sum = secrets[15] &+ UInt64(truncatingIfNeeded: number)
     var place = 0
@@ -301,7 +303,9 @@ struct FlowCache: ~Copyable {
   /// Counts a frame of `length` bytes.
   // SAFETY: an entry is in the ring at most once, so the ring, which has a place for each, never overflows.
   @inline(__always)
-  mutating func count(_ entry: UnsafeMutablePointer<FlowEntry>, packets: UInt64, bytes: UInt64, at time: UInt64) {
+  mutating func count(
+    _ entry: UnsafeMutablePointer<FlowEntry>, packets: UInt64, bytes: UInt64, at time: UInt64
+  ) {
     entry.pointee.packets = entry.pointee.packets &+ packets
     entry.pointee.bytes = entry.pointee.bytes &+ bytes
     entry.pointee.lastUsed = time

@@ -23,7 +23,8 @@ extension FlowCache {
       to: FlowEntry(
         generation: generation, packets: 0, bytes: 0, lastUsed: time, steps: UnsafePointer(program.steps),
         stepCount: Int32(program.stepCount), mask: UInt16(maskNumber), isQueued: false, isSoleOutput: sole,
-        soleOutput: sole ? program.steps[0].port : -1, hash: hash, program: .passRetained(program), words: words))
+        soleOutput: sole ? program.steps[0].port : -1, hash: hash, program: .passRetained(program),
+        words: words))
     link(number, hash)
     entryCount += 1
     return entries + number
@@ -157,7 +158,9 @@ extension FlowCache {
     var words = InlineArray<16, UInt64>(repeating: 0)
     for position in 0..<maskCount {
       let mask = masks + Int(order[position])
-      for place in 0..<mask.pointee.count { words[Int(mask.pointee.indices[place])] |= mask.pointee.bits[place] }
+      for place in 0..<mask.pointee.count {
+        words[Int(mask.pointee.indices[place])] |= mask.pointee.bits[place]
+      }
     }
     setUnion(words)
   }
@@ -225,7 +228,9 @@ extension FlowCache {
     for _ in 0..<min(limit, unused) {
       if sweepCursor >= unused { sweepCursor = 0 }
       let entry = entries + sweepCursor
-      if entry.pointee.generation != 0 && time > entry.pointee.lastUsed && time - entry.pointee.lastUsed > oldest {
+      if entry.pointee.generation != 0 && time > entry.pointee.lastUsed
+        && time - entry.pointee.lastUsed > oldest
+      {
         remove(sweepCursor)
       }
       sweepCursor += 1
@@ -233,7 +238,9 @@ extension FlowCache {
   }
 
   private func passOn(_ entry: UnsafeMutablePointer<FlowEntry>) {
-    guard entry.pointee.packets > 0, let program = entry.pointee.program?.takeUnretainedValue() else { return }
+    guard entry.pointee.packets > 0, let program = entry.pointee.program?.takeUnretainedValue() else {
+      return
+    }
     program.credit(
       packets: entry.pointee.packets, bytes: entry.pointee.bytes,
       at: TSCClock.shared.milliseconds(at: entry.pointee.lastUsed))

@@ -95,6 +95,8 @@ final class FlowProgram {
   func credit(packets: UInt64, bytes: UInt64, at time: UInt64) {
     for rule in credits.rules { rule.counters.add(packets: packets, bytes: bytes, at: time) }
     for counters in credits.counters { counters.add(packets: packets, bytes: bytes, at: time) }
-    for (counters, matched) in tableCounters { counters.add(lookups: packets, matches: matched ? packets : 0) }
+    for (counters, matched) in tableCounters {
+      counters.add(lookups: packets, matches: matched ? packets : 0)
+    }
   }
 }

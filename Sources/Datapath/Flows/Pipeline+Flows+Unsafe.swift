@@ -74,7 +74,8 @@ extension Pipeline {
       follow(entry, index, context, view)
     }
     context.cache.pointee.count(
-      entry, packets: UInt64(truncatingIfNeeded: packets), bytes: UInt64(truncatingIfNeeded: bytes), at: turnBegan)
+      entry, packets: UInt64(truncatingIfNeeded: packets), bytes: UInt64(truncatingIfNeeded: bytes),
+      at: turnBegan)
     return true
   }
 
@@ -272,7 +273,8 @@ extension Pipeline {
   /// The item that is frame `index` in the form `step` names; -1 when it was dropped instead.
   @inline(__always)
   private mutating func form(
-    _ index: Int, _ step: UnsafePointer<FlowStep>, _ rewrites: UnsafePointer<PreparedRewrite>, _ context: FlowContext,
+    _ index: Int, _ step: UnsafePointer<FlowStep>, _ rewrites: UnsafePointer<PreparedRewrite>,
+    _ context: FlowContext,
     _ view: borrowing View
   ) -> Int {
     let rewrite = step.pointee.rewrite

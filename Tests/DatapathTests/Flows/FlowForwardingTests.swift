@@ -14,7 +14,9 @@ import Testing
   private let b: UInt64 = 0x0200_0000_000B
 
   /// Ports are numbered 1, 2, 3, …
-  private func bench(_ count: Int, _ flows: [FlowDescription], vlans: [VLANConfiguration]? = nil) throws -> Bench {
+  private func bench(_ count: Int, _ flows: [FlowDescription], vlans: [VLANConfiguration]? = nil) throws
+    -> Bench
+  {
     var settings = BridgeSettings()
     settings.startsWithNormal = false
     let bench = try Bench(vlans ?? [VLANConfiguration](repeating: trunk, count: count), settings: settings)
@@ -63,7 +65,8 @@ import Testing
       ])
     try bench.pipeline.addMeter(meter)
     try bench.pipeline.apply([
-      FlowModification(.add, flow([(.ethernetDestination, 0x0200_0000_0003)], [.meter(1), .output(PortNumber(2))]))
+      FlowModification(
+        .add, flow([(.ethernetDestination, 0x0200_0000_0003)], [.meter(1), .output(PortNumber(2))]))
     ])
     for destination in [a, b, 0x0200_0000_0001, 0x0200_0000_0002, 0x0200_0000_0004] {
       bench.send(frame(to: destination, from: 0x0200_0000_0099), at: 0)
@@ -82,7 +85,8 @@ import Testing
   @Test func `NORMAL among other flows learns, and knows VLANs`() throws {
     let access = VLANConfiguration(tag: 5)
     let bench = try bench(
-      3, [flow(priority: 1, [], [.output(.normal)]), flow([(.ethernetType, 0x88B6)], [])], vlans: [access, trunk, access])
+      3, [flow(priority: 1, [], [.output(.normal)]), flow([(.ethernetType, 0x88B6)], [])],
+      vlans: [access, trunk, access])
     bench.send(frame(to: b, from: a), at: 0)
     #expect(bench.received(at: 1) == [frame(to: b, from: a, tag: 5)])
     #expect(bench.received(at: 2) == [frame(to: b, from: a)])
@@ -138,13 +142,16 @@ import Testing
       } else {
         let port = Int.random(in: 1...3, using: &random)
         wanted[address] = port
-        try bench.pipeline.apply([FlowModification(.add, flow(match, [.output(PortNumber(UInt16(port + 1)))]))])
+        try bench.pipeline.apply([
+          FlowModification(.add, flow(match, [.output(PortNumber(UInt16(port + 1)))]))
+        ])
       }
       for address in (0..<6).map({ 0x0200_0000_0000 + UInt64($0) }) {
         bench.send(frame(to: address, from: a), at: 0)
         for port in 1...3 {
           #expect(
-            bench.received(at: port).count == (wanted[address] == port ? 1 : 0), "round \(round), port \(port)")
+            bench.received(at: port).count == (wanted[address] == port ? 1 : 0),
+            "round \(round), port \(port)")
         }
       }
     }
@@ -197,13 +204,16 @@ import Testing
         match.set(.ethernetDestination, mask, mask: mask)
         match.set(.ethernetSource, UInt128(1) << UInt128(port + 8), mask: 1 << UInt128(port + 8))
         return FlowDescription(
-          priority: UInt16(bit * 8 + port), match: match, actions: [.output(PortNumber(UInt16(2 + (bit + port) % 2)))])
+          priority: UInt16(bit * 8 + port), match: match,
+          actions: [.output(PortNumber(UInt16(2 + (bit + port) % 2)))])
       }
     }
     let bench = try bench(3, flows)
     var random = SeededRandom(seed: 9)
     for _ in 0..<2000 {
-      let to = UInt64(1) << 46 | UInt64.random(in: 0..<1 << 40, using: &random) & .random(in: 0..<1 << 40, using: &random)
+      let to =
+        UInt64(1) << 46 | UInt64.random(in: 0..<1 << 40, using: &random)
+        & .random(in: 0..<1 << 40, using: &random)
       let from = UInt64(0x0200_0000_0000) | UInt64.random(in: 0..<1 << 16, using: &random)
       let bytes = frame(to: to, from: from)
       let key = FlowFrame.key(of: bytes, inPort: PortNumber(1))
