@@ -108,6 +108,8 @@ struct FlowCache: ~Copyable {
   var queueTarget = 0
   var sweepCursor = 0
   let secrets: InlineArray<16, UInt64>
+  /// The key at hand, under a mask: only words that the mask has.
+  let words: UnsafeMutablePointer<UInt64>
   /// Who is told which flows were learned.
   let learned: LearnedFlows
 
@@ -133,12 +135,15 @@ struct FlowCache: ~Copyable {
     var random = InlineArray<16, UInt64>(repeating: 0)
     for word in 0..<16 { random[word] = .random(in: .min ... .max) }
     secrets = random
+    words = .allocate(capacity: Self.keyStride)
+    words.initialize(repeating: 0, count: Self.keyStride)
   }
 
   deinit {
     for number in 0..<unused { entries[number].program?.release() }
     masks.deallocate()
     order.deallocate()
+    words.deallocate()
   }
 
   // MARK: Hashing
@@ -173,9 +178,7 @@ struct FlowCache: ~Copyable {
   /// The hash of the words of `key` that mask `number` has, which are left in `words`.
   // SAFETY: `number` is below `maskCapacity`, and a mask's indices below `keyStride`.
   @inline(__always)
-  func hash(_ key: UnsafePointer<UInt64>, under number: Int, into words: inout InlineArray<16, UInt64>)
-    -> UInt32
-  {
+  func hash(_ key: UnsafePointer<UInt64>, under number: Int) -> UInt32 {
     let mask = masks + number
     var sum = secrets[15] &+ UInt64(truncatingIfNeeded: number)
     var place = 0
@@ -238,11 +241,10 @@ struct FlowCache: ~Copyable {
   private mutating func findByMasks(_ key: UnsafePointer<UInt64>, _ hash: UInt64)
     -> UnsafeMutablePointer<FlowEntry>?
   {
-    var words = InlineArray<16, UInt64>(repeating: 0)
     var position = 0
     while position < maskCount {
       let number = Int(order[position])
-      let found = find(self.hash(key, under: number, into: &words), number, words)
+      let found = find(self.hash(key, under: number), number)
       if found >= 0 {
         masks[number].hits = masks[number].hits &+ 1
         remember(found, hash)
@@ -253,26 +255,24 @@ struct FlowCache: ~Copyable {
     return nil
   }
 
-  /// The entry of mask `number` with these words, or -1.
+  /// The entry of mask `number` with `words`, or -1.
   // SAFETY: the mask keeps slots inside the index, which is never full.
   @inline(__always)
-  func find(_ hash: UInt32, _ number: Int, _ words: InlineArray<16, UInt64>) -> Int {
+  func find(_ hash: UInt32, _ number: Int) -> Int {
     var slot = Int(hash) & (Self.indexSize &- 1)
     while true {
       let found = index[slot]
       if found == 0 { return -1 }
       if UInt32(truncatingIfNeeded: found >> 32) == hash {
         let candidate = Int(truncatingIfNeeded: found & 0xFFFF_FFFF) &- 1
-        if isEqual(entries + candidate, number, words) { return candidate }
+        if isEqual(entries + candidate, number) { return candidate }
       }
       slot = (slot &+ 1) & (Self.indexSize &- 1)
     }
   }
 
   @inline(__always)
-  private func isEqual(
-    _ entry: UnsafeMutablePointer<FlowEntry>, _ number: Int, _ words: InlineArray<16, UInt64>
-  ) -> Bool {
+  private func isEqual(_ entry: UnsafeMutablePointer<FlowEntry>, _ number: Int) -> Bool {
     if Int(entry.pointee.mask) != number { return false }
     var place = 0
     while place < masks[number].count {

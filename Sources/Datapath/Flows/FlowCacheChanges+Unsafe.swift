@@ -13,11 +13,12 @@ extension FlowCache {
   ) -> UnsafeMutablePointer<FlowEntry> {
     let number = claim(at: time)
     let maskNumber = maskNumber(mask)
-    var words = InlineArray<16, UInt64>(repeating: 0)
-    let hash = hash(key, under: maskNumber, into: &words)
-    let old = find(hash, maskNumber, words)
-    if old >= 0 { remove(old) }
     masks[maskNumber].users += 1
+    let hash = hash(key, under: maskNumber)
+    let old = find(hash, maskNumber)
+    if old >= 0 { remove(old) }
+    var words = InlineArray<16, UInt64>(repeating: 0)
+    for place in 0..<masks[maskNumber].count { words[place] = self.words[place] }
     let sole = program.stepCount == 1 && program.steps[0].kind == .output && program.steps[0].rewrite == 0
     (entries + number).initialize(
       to: FlowEntry(
