@@ -72,7 +72,7 @@ extension Match {
     }
     func neighbor(_ types: [UInt128]) -> Bool {
       type == Self.ipv6Type && exact(.ipProtocol) == 58 && !isLaterFragment
-        && exact(.icmpv6Code) == 0 && exact(.icmpv6Type).map { types.contains($0) } == true
+        && (exact(.icmpv6Code) ?? 0) == 0 && exact(.icmpv6Type).map { types.contains($0) } == true
     }
     switch prerequisite {
     case .none: return true
