@@ -75,9 +75,9 @@ public struct FlowParser {
     var reader = TextReader(text)
     while let pair = reader.next() {
       if pair.key.equals("actions") || pair.key.equals("action") {
+        guard pair.hasValue else { throw FlowError("actions needs a list: actions=drop, actions=output:1") }
         // Everything behind it.
-        actionText = text[(pair.value.startIndex)...]
-        if !pair.hasValue { throw FlowError("actions needs a list: actions=drop, actions=output:1") }
+        actionText = text[pair.value.startIndex...]
         break
       }
       if try !options.take(pair) { try parser.take(pair) }

@@ -75,7 +75,7 @@ extension UInt8 {
 
 struct TextPair {
   var key: Text
-  /// Empty where `hasValue` is false.
+  /// Empty, and at the end of the key, where `hasValue` is false.
   var value: Text
   var hasValue: Bool
 
@@ -96,7 +96,7 @@ struct TextReader {
     let key = rest[..<keyEnd]
     guard keyEnd < rest.endIndex, !rest[keyEnd].isSpace, rest[keyEnd] != .comma else {
       rest = rest[keyEnd...]
-      return TextPair(key: key, value: [], hasValue: false)
+      return TextPair(key: key, value: rest.prefix(0), hasValue: false)
     }
     if rest[keyEnd] == .open {
       let end = endOfParentheses(keyEnd)
