@@ -49,8 +49,8 @@ public final class FlowRule: Sendable {
   /// When it was added, in milliseconds of the switch's clock.
   public let created: UInt64
   private let refreshTime: Atomic<UInt64>
-  /// The cookie of the rule this one was learned by, if any; for `limit`.
-  public let learnCookie: UInt64?
+  /// Whether a learn action made it; for `limit`.
+  public let isLearned: Bool
   /// Whether it is a clause of conjunctive matches.
   let isConjunctive: Bool
   public let table: UInt8
@@ -66,27 +66,29 @@ public final class FlowRule: Sendable {
   /// - Parameter modified: when it was last refreshed: its hard timeout counts from there.
   public convenience init(
     _ description: FlowDescription, created: UInt64, modified: UInt64? = nil,
-    counters: FlowCounters = FlowCounters(), learnCookie: UInt64? = nil
+    counters: FlowCounters = FlowCounters(), isLearned: Bool = false
   ) {
     self.init(
-      description, shape: MatchShape(description.match.mask), created: created, modified: modified,
-      counters: counters, learnCookie: learnCookie, order: 0)
+      description, actions: description.actions, shape: MatchShape(description.match.mask), created: created,
+      modified: modified, counters: counters, isLearned: isLearned, order: 0)
   }
 
-  /// - Parameter shape: that of the description's match.
+  /// - Parameters:
+  ///   - actions: those of the description, perhaps shared with other rules.
+  ///   - shape: that of the description's match.
   init(
-    _ description: FlowDescription, shape: MatchShape, created: UInt64, modified: UInt64?,
-    counters: FlowCounters, learnCookie: UInt64?, order: UInt64
+    _ description: FlowDescription, actions: [Action], shape: MatchShape, created: UInt64, modified: UInt64?,
+    counters: FlowCounters, isLearned: Bool, order: UInt64
   ) {
     self.shape = shape
     values = PackedValues(description.match.value, shape: shape)
-    actions = description.actions
+    self.actions = actions
     self.counters = counters
     cookie = description.cookie
     self.created = created
     refreshTime = Atomic(modified ?? created)
-    self.learnCookie = learnCookie
-    isConjunctive = description.actions.contains { if case .conjunction = $0 { true } else { false } }
+    self.isLearned = isLearned
+    isConjunctive = actions.contains { if case .conjunction = $0 { true } else { false } }
     table = description.table
     flags = description.flags
     priority = description.priority
@@ -102,10 +104,12 @@ public final class FlowRule: Sendable {
       hardTimeout: hardTimeout, importance: importance, flags: flags, actions: actions)
   }
 
-  public var match: Match {
+  public var match: Match { Match(value: value, mask: shape.mask) }
+
+  var value: FlowWords {
     var value = FlowWords()
     for (place, word) in shape.words.enumerated() { value[word.index] = values[place] }
-    return Match(value: value, mask: shape.mask)
+    return value
   }
 
   public var modified: UInt64 { refreshTime.load(ordering: .relaxed) }

@@ -47,7 +47,7 @@ public struct FlowWords: Sendable {
 
   @inlinable
   public subscript(_ index: Int) -> UInt64 {
-    @inline(__always) get { storage[index] }
+    @inline(__always) get { storage.span[index] }
     @inline(__always) set { storage[index] = newValue }
   }
 
@@ -115,7 +115,11 @@ extension FlowWords: Equatable, Hashable {
 
   @inlinable
   public func hash(into hasher: inout Hasher) {
-    for index in 0..<Self.count { hasher.combine(storage[index]) }
+    // Masks, and what matches ask for, are mostly zeros.
+    for index in 0..<Self.count where storage[index] != 0 {
+      hasher.combine(index)
+      hasher.combine(storage[index])
+    }
   }
 }
 

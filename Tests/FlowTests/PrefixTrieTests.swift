@@ -48,6 +48,32 @@ import Testing
     #expect(trie.isEmpty)
   }
 
+  @Test(arguments: 0..<8)
+  func `A full trie forgets no length, and stays small`(seed: UInt64) {
+    var random = SeededRandom(seed: seed)
+    var trie = PrefixTrie(capacity: 20)
+    var prefixes: [Prefix] = []
+    func value() -> UInt128 { UInt128(random.next() & random.next()) << 64 }
+    for step in 0..<2000 {
+      if Int.random(in: 0..<100, using: &random) < (step / 250 % 2 == 0 ? 65 : 35) || prefixes.isEmpty {
+        let prefix = Prefix(value(), Int.random(in: 1...32, using: &random))
+        prefixes.append(prefix)
+        trie.insert(prefix.value, length: prefix.length)
+      } else {
+        let prefix = prefixes.remove(at: Int.random(in: 0..<prefixes.count, using: &random))
+        trie.remove(prefix.value, length: prefix.length)
+      }
+      let key = prefixes.isEmpty || step % 2 == 0 ? value() : prefixes[step % prefixes.count].value
+      let answer = trie.walk(key)
+      #expect(answer.lengths & Self.lengths(prefixes, key) == Self.lengths(prefixes, key))
+      #expect(trie.nodeCount < 20 + 5)
+      let other = key ^ (UInt128(random.next()) << 64) >> UInt128(answer.checked)
+      #expect(answer.lengths & Self.lengths(prefixes, other) == Self.lengths(prefixes, other))
+    }
+    for prefix in prefixes { trie.remove(prefix.value, length: prefix.length) }
+    #expect(trie.isEmpty)
+  }
+
   private static func lengths(_ prefixes: [Prefix], _ key: UInt128) -> UInt128 {
     var lengths: UInt128 = 0
     for prefix in prefixes where Prefix(key, prefix.length) == prefix {

@@ -17,9 +17,11 @@
 final class Classifier {
   private let seed: UInt64
   /// By their highest priority, descending.
-  private(set) var subtables: ContiguousArray<Subtable> = []
+  @exclusivity(unchecked) private(set) var subtables: ContiguousArray<Subtable> = []
   private var subtablesByMask: [FlowWords: Subtable] = [:]
-  fileprivate var tries: ContiguousArray<PrefixTrie>
+  /// Rules of one pipeline share their shapes, which are found sooner than masks.
+  private var subtablesByShape: [ObjectIdentifier: Subtable] = [:]
+  @exclusivity(unchecked) fileprivate var tries: ContiguousArray<PrefixTrie>
   private(set) var count = 0
 
   init(seed: UInt64) {
@@ -56,14 +58,7 @@ final class Classifier {
   // MARK: Changes
 
   func insert(_ rule: FlowRule) {
-    let subtable: Subtable
-    if let known = subtablesByMask[rule.shape.mask] {
-      subtable = known
-    } else {
-      subtable = Subtable(shape: rule.shape, seed: seed)
-      subtablesByMask[rule.shape.mask] = subtable
-      subtables.append(subtable)
-    }
+    let subtable = subtable(for: rule) ?? makeSubtable(rule.shape)
     count += 1
     if subtable.insert(rule) {
       changeTries(rule) { trie, value, length in trie.insert(value, length: length) }
@@ -73,7 +68,7 @@ final class Classifier {
 
   /// Returns whether it was there.
   func remove(_ rule: FlowRule) -> Bool {
-    guard let subtable = subtablesByMask[rule.shape.mask], let wasLast = subtable.remove(rule) else {
+    guard let subtable = subtable(for: rule), let wasLast = subtable.remove(rule) else {
       return false
     }
     count -= 1
@@ -82,6 +77,7 @@ final class Classifier {
     }
     if subtable.count == 0 {
       subtablesByMask[rule.shape.mask] = nil
+      subtablesByShape[ObjectIdentifier(subtable.shape)] = nil
       subtables.removeAll { $0 === subtable }
     } else {
       reorder(subtable)
@@ -91,7 +87,7 @@ final class Classifier {
 
   /// Puts `new` in the place of `old`, which has the same match and priority.
   func replace(_ old: FlowRule, with new: FlowRule) {
-    subtablesByMask[old.shape.mask]?.replace(old, with: new)
+    subtable(for: old)?.replace(old, with: new)
   }
 
   /// The rule with exactly this match and priority.
@@ -108,10 +104,22 @@ final class Classifier {
     return found
   }
 
+  private func subtable(for rule: FlowRule) -> Subtable? {
+    subtablesByShape[ObjectIdentifier(rule.shape)] ?? subtablesByMask[rule.shape.mask]
+  }
+
+  private func makeSubtable(_ shape: MatchShape) -> Subtable {
+    let subtable = Subtable(shape: shape, seed: seed)
+    subtablesByMask[shape.mask] = subtable
+    subtablesByShape[ObjectIdentifier(shape)] = subtable
+    subtables.append(subtable)
+    return subtable
+  }
+
   private func changeTries(_ rule: FlowRule, _ change: (inout PrefixTrie, UInt128, Int) -> Void) {
-    for field in PrefixField.all {
-      guard let length = field.length(in: rule.shape.mask) else { continue }
-      change(&tries[field.trie], field.value(in: rule.match.value), length)
+    let value = rule.value
+    for (field, length) in rule.shape.prefixes {
+      change(&tries[field.trie], field.value(in: value), length)
     }
   }
 

@@ -15,7 +15,7 @@ struct FlowBook {
   private var learners: [Learned: Int] = [:]
   private var orphans: [Learned] = []
   var timeouts = FlowTimeouts()
-  private var recentActions: [[Action]] = Array(repeating: [], count: 64)
+  private var recentActions: [[Action]] = Array(repeating: [], count: 1024)
 
   mutating func perform(_ edit: TableEdit) {
     switch edit {
@@ -41,7 +41,7 @@ struct FlowBook {
         }
       }
     }
-    if rule.learnCookie != nil {
+    if rule.isLearned {
       learnedCounts[Learned(table: rule.table, cookie: rule.cookie), default: 0] += 1
     }
     timeouts.add(rule)
@@ -60,7 +60,7 @@ struct FlowBook {
         }
       }
     }
-    if rule.learnCookie != nil {
+    if rule.isLearned {
       _ = learnedCounts.decrement(Learned(table: rule.table, cookie: rule.cookie))
     }
     timeouts.remove(rule)

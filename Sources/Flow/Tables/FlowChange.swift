@@ -63,12 +63,20 @@ struct ChangeLog {
   static var capacity: Int { 256 }
   /// How many there have been.
   private(set) var count: UInt64 = 0
+  /// Change n at n - 1, modulo the capacity.
   private var ring: ContiguousArray<FlowChange> = []
 
-  mutating func append(_ change: FlowChange) {
-    let place = Int(truncatingIfNeeded: count) & (Self.capacity - 1)
-    if place < ring.count { ring[place] = change } else { ring.append(change) }
-    count += 1
+  mutating func append(_ edits: ContiguousArray<TableEdit>) {
+    // Of a great many only the last are worth writing down: a decision from before is out of reach anyway.
+    let skipped = max(edits.count - Self.capacity, 0)
+    if skipped > 0 || ring.isEmpty { ring = ContiguousArray(repeating: .everything, count: Self.capacity) }
+    count += UInt64(skipped)
+    for edit in edits.suffix(Self.capacity) {
+      edit.forEachChange { change in
+        ring[Int(truncatingIfNeeded: count) & (Self.capacity - 1)] = change
+        count += 1
+      }
+    }
   }
 
   /// Whether every change after the first `since` is still there.

@@ -32,13 +32,13 @@ extension FlowPipeline {
   }
 
   /// Adds a flow, or puts it in the place of the one with the same match and priority.
-  func add(_ flow: FlowDescription, learnCookie: UInt64? = nil) throws(FlowError) {
+  func add(_ flow: FlowDescription, isLearned: Bool = false) throws(FlowError) {
     let now = clock()
     let classifier = idle.classifier(flow.table)
     if let old = classifier?.rule(flow.match, priority: flow.priority) {
       let counters = flow.flags.contains(.resetsCounts) ? FlowCounters() : old.counters
       replace(
-        old, with: makeRule(flow, created: now, counters: counters, learnCookie: learnCookie, replacing: old))
+        old, with: makeRule(flow, created: now, counters: counters, isLearned: isLearned, replacing: old))
       return
     }
     if flow.flags.contains(.checksOverlap),
@@ -49,7 +49,7 @@ extension FlowPipeline {
           + "overlaps; give another priority, or leave out check_overlap")
     }
     try makeRoom(in: flow.table)
-    perform(.add(makeRule(flow, created: now, learnCookie: learnCookie)))
+    perform(.add(makeRule(flow, created: now, isLearned: isLearned)))
   }
 
   private func makeRoom(in table: UInt8) throws(FlowError) {
@@ -80,7 +80,7 @@ extension FlowPipeline {
         old,
         with: makeRule(
           description, created: old.created, modified: now, counters: resets ? FlowCounters() : old.counters,
-          learnCookie: old.learnCookie, replacing: old))
+          isLearned: old.isLearned, replacing: old))
     }
   }
 

@@ -12,16 +12,16 @@ extension FlowPipeline {
 
   /// Adds a flow that a learn action made, or refreshes it where it is there already: then nothing is published.
   ///
-  /// - Parameter limit: the action's: at most so many flows of its table and cookie are learned; 0: any number.
-  /// - Returns: whether the flow is there now. It is not when the limit is reached, the table full, or the flow refused.
-  public func learn(_ modification: FlowModification, limit: UInt32 = 0) -> Bool {
-    learn([(modification, limit)]) == [true]
-  }
+  /// - Returns: whether the flow is there now. It is not when `learnLimit` is reached, the table full, or the flow refused.
+  @discardableResult
+  public func learn(_ modification: FlowModification) -> Bool { learn([modification]) == [true] }
 
   /// Likewise with several, which poll threads see all at once.
-  public func learn(_ learned: [(flow: FlowModification, limit: UInt32)]) -> [Bool] {
+  @discardableResult
+  public func learn(_ modifications: [FlowModification]) -> [Bool] {
     defer { commit() }
-    return learned.map { modification, limit in
+    return modifications.map { modification in
+      let limit = modification.learnLimit ?? 0
       var flow = modification.flow
       flow.table = modification.table ?? flow.table
       return (try? attempt { () throws(FlowError) in try self.learn(flow, limit) }) ?? false
@@ -30,7 +30,7 @@ extension FlowPipeline {
 
   private func learn(_ flow: FlowDescription, _ limit: UInt32) throws(FlowError) -> Bool {
     let old = idle.classifier(flow.table)?.rule(flow.match, priority: flow.priority)
-    if let old, old.learnCookie == flow.cookie, old.description == flow {
+    if let old, old.isLearned, old.description == flow {
       old.refresh(at: clock())
       return true
     }
@@ -38,7 +38,7 @@ extension FlowPipeline {
       return false
     }
     try validate(flow)
-    try add(flow, learnCookie: flow.cookie)
+    try add(flow, isLearned: true)
     return true
   }
 }

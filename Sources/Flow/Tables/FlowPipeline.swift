@@ -68,13 +68,11 @@ public final class FlowPipeline {
   /// Lets poll threads see the edits, if there are some.
   func commit() {
     guard !edits.isEmpty else { return }
-    for edit in edits { edit.forEachChange(idle.record) }
+    idle.record(edits)
     publish(idle)
     swap(&active, &idle)
-    for edit in edits {
-      idle.perform(edit)
-      edit.forEachChange(idle.record)
-    }
+    for edit in edits { idle.perform(edit) }
+    idle.record(edits)
     edits.removeAll(keepingCapacity: edits.count < 1024)
   }
 
@@ -89,16 +87,15 @@ public final class FlowPipeline {
   func makeRule(
     _ description: FlowDescription, created: UInt64, modified: UInt64? = nil,
     counters: FlowCounters = FlowCounters(),
-    learnCookie: UInt64? = nil, replacing old: FlowRule? = nil
+    isLearned: Bool = false, replacing old: FlowRule? = nil
   ) -> FlowRule {
     if old == nil { nextOrder += 1 }
     let mask = description.match.mask
-    var description = description
-    description.actions = book.shared(description.actions)
     return FlowRule(
-      description, shape: idle.classifier(description.table)?.shape(mask) ?? MatchShape(mask),
+      description, actions: book.shared(description.actions),
+      shape: idle.classifier(description.table)?.shape(mask) ?? MatchShape(mask),
       created: created,
-      modified: modified, counters: counters, learnCookie: learnCookie, order: old?.order ?? nextOrder)
+      modified: modified, counters: counters, isLearned: isLearned, order: old?.order ?? nextOrder)
   }
 
   // MARK: Everything

@@ -74,7 +74,7 @@ public final class FlowTables: FlowLookup, @unchecked Sendable {
   var groups: Dictionary<UInt32, Group>.Values { groupsByID.values }
   var meters: Dictionary<UInt32, Meter>.Values { metersByID.values }
 
-  func record(_ change: FlowChange) { log.append(change) }
+  func record(_ edits: ContiguousArray<TableEdit>) { log.append(edits) }
 
   func perform(_ edit: TableEdit) {
     switch edit {

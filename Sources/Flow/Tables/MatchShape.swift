@@ -10,6 +10,8 @@ final class MatchShape: Sendable {
   let mask: FlowWords
   /// The words in which the mask has bits, in order.
   let words: ContiguousArray<WordBits>
+  /// The fields of which it has a prefix, and how long that is.
+  let prefixes: ContiguousArray<(field: PrefixField, length: Int)>
 
   init(_ mask: FlowWords) {
     self.mask = mask
@@ -18,6 +20,8 @@ final class MatchShape: Sendable {
       words.append(WordBits(index: index, bits: mask[index]))
     }
     self.words = words
+    prefixes = ContiguousArray(
+      PrefixField.all.compactMap { field in field.length(in: mask).map { (field, $0) } })
   }
 }
 

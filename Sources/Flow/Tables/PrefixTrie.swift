@@ -10,18 +10,37 @@
 // among them needs no search, and the decision depends on these bits only.
 //
 // Nodes are kept in one array, named by their index, and hold as many as 32 bits: a chain of bits without branches is
-// one node, or a few.
+// one node, or a few. There is a limit to their number, beyond which little would be told apart for much memory: longer
+// prefixes are then only counted where their way ends, and a walk that comes by takes every longer length for possible.
 
 struct PrefixTrie {
   private struct Node {
     /// The node's bits, at the upper end.
     var bits: UInt32
-    /// How often the prefix that ends with this node was added.
-    var count: UInt32 = 0
     /// Where it goes on with a bit 0, and with a bit 1, which is the first of the child's own bits.
     var zero: UInt32 = 0
     var one: UInt32 = 0
-    var length: UInt8
+    private var countAndLength: UInt32
+    /// How many prefixes go on behind this node without nodes of their own.
+    var uncharted: UInt32 = 0
+
+    init(bits: UInt32, length: Int, count: Int = 0, zero: UInt32 = 0) {
+      self.bits = bits
+      self.zero = zero
+      countAndLength = UInt32(count) << 6 | UInt32(length)
+    }
+
+    /// How many bits it has.
+    var length: Int {
+      get { Int(countAndLength & 63) }
+      set { countAndLength = countAndLength & ~63 | UInt32(newValue) }
+    }
+
+    /// How often the prefix that ends with this node was added; at most 67,108,863, for there is no memory for more.
+    var count: Int {
+      get { Int(countAndLength >> 6) }
+      set { countAndLength = UInt32(newValue) << 6 | countAndLength & 63 }
+    }
 
     func child(_ bit: Bool) -> UInt32 { bit ? one : zero }
   }
@@ -36,12 +55,17 @@ struct PrefixTrie {
     func contains(_ length: Int) -> Bool { lengths &>> UInt128(length &- 1) & 1 == 1 }
   }
 
+  /// How many nodes there may be.
+  private let capacity: Int
   /// Node 0 is nobody.
   private var nodes: ContiguousArray<Node> = [Node(bits: 0, length: 0)]
   private var root: UInt32 = 0
   /// The first unused node; its `zero` names the next.
   private var free: UInt32 = 0
 
+  init(capacity: Int = 1 << 17) { self.capacity = capacity }
+
+  /// Whether there is no prefix, and no node for one.
   var isEmpty: Bool { root == 0 }
 
   /// The 32 bits of `value` from bit `offset` on, counted from the upper end.
@@ -62,9 +86,10 @@ struct PrefixTrie {
         answer.checked += equal + 1
         return answer
       }
-      answer.checked += Int(node.length)
+      answer.checked += node.length
       if node.count > 0 { answer.lengths |= 1 &<< UInt128(answer.checked &- 1) }
       if answer.checked == 128 { return answer }
+      if node.uncharted > 0 { answer.lengths |= UInt128.max &<< UInt128(answer.checked) }
       index = node.child(Self.bits(value, at: answer.checked) >> 31 == 1)
       // Where there is only the other branch, one more bit tells that this one is not there.
       if index == 0, node.zero | node.one != 0 { answer.checked += 1 }
@@ -76,7 +101,7 @@ struct PrefixTrie {
 
   /// - Parameter length: 1 at least.
   mutating func insert(_ value: UInt128, length: Int) {
-    var path = Path()
+    var link = Link()
     var offset = 0
     var index = root
     while index != 0 {
@@ -84,99 +109,132 @@ struct PrefixTrie {
       let wanted = Self.bits(value, at: offset)
       let equal = min((node.bits ^ wanted).leadingZeroBitCount, length - offset)
       if equal < node.length {
-        split(index, after: equal, at: path)
-        // The upper half took the lower one's place.
-        index = path.isEmpty ? root : nodes[Int(path.last.node)].child(path.last.bit)
+        // A split takes a node, and what follows may take four.
+        if isFull && link.node != 0 { break }
+        index = split(index, after: equal, at: link)
         offset += equal
       } else {
-        offset += Int(node.length)
+        offset += node.length
       }
       if offset == length {
         nodes[Int(index)].count += 1
         return
       }
       let bit = Self.bits(value, at: offset) >> 31 == 1
-      path.append(index, bit)
+      link = Link(node: index, bit: bit)
       index = nodes[Int(index)].child(bit)
     }
-    append(value, from: offset, to: length, at: path)
+    if isFull && link.node != 0 {
+      nodes[Int(link.node)].uncharted += 1
+    } else {
+      append(value, from: offset, to: length, at: link)
+    }
   }
+
+  private var isFull: Bool { free == 0 && nodes.count >= capacity }
+
+  /// Nodes, also unused ones.
+  var nodeCount: Int { nodes.count }
 
   /// Takes away what `insert` put there.
   mutating func remove(_ value: UInt128, length: Int) {
-    var path = Path()
+    var path: ContiguousArray<Link> = [Link()]
     var offset = 0
     var index = root
     while index != 0 {
-      offset += Int(nodes[Int(index)].length)
-      if offset >= length { break }
+      let node = nodes[Int(index)]
+      let different = node.bits ^ Self.bits(value, at: offset)
+      guard min(different.leadingZeroBitCount, length - offset) >= node.length else {
+        index = 0
+        break
+      }
+      offset += node.length
+      if offset == length { break }
       let bit = Self.bits(value, at: offset) >> 31 == 1
-      path.append(index, bit)
+      path.append(Link(node: index, bit: bit))
       index = nodes[Int(index)].child(bit)
     }
-    guard index != 0, offset == length, nodes[Int(index)].count > 0 else { return }
-    nodes[Int(index)].count -= 1
-    // What no longer carries anything goes, from the end towards the root.
-    while nodes[Int(index)].count == 0 {
+    if index != 0, offset == length, nodes[Int(index)].count > 0 {
+      nodes[Int(index)].count -= 1
+    } else {
+      // It has no node. Of several places on its way where such are counted any will do: each of the others is still
+      // counted on its own way.
+      repeat {
+        guard let link = path.popLast() else { return }
+        index = link.node
+      } while nodes[Int(index)].uncharted == 0
+      nodes[Int(index)].uncharted -= 1
+    }
+    prune(index, path)
+  }
+
+  /// Takes away what no longer carries anything, from a node towards the root.
+  ///
+  /// - Parameter path: the links to the node.
+  private mutating func prune(_ index: UInt32, _ path: ContiguousArray<Link>) {
+    var path = path
+    var index = index
+    while let link = path.popLast() {
       let node = nodes[Int(index)]
+      guard node.count == 0, node.uncharted == 0 else { return }
       if node.zero != 0 && node.one != 0 { return }
       let child = node.zero | node.one
       if child == 0 {
-        link(path, to: 0)
+        set(link, to: 0)
       } else {
         guard node.length + nodes[Int(child)].length <= 32 else { return }
         nodes[Int(child)].bits = node.bits | nodes[Int(child)].bits &>> UInt32(node.length)
         nodes[Int(child)].length += node.length
-        link(path, to: child)
+        set(link, to: child)
       }
       release(index)
-      guard !path.isEmpty else { return }
-      index = path.removeLast().node
+      guard link.node != 0 else { return }
+      index = link.node
     }
   }
 
-  /// The way from the root to a link: through which nodes, and by which bit out of each.
-  private struct Path {
-    private var steps: ContiguousArray<(node: UInt32, bit: Bool)> = []
-    var isEmpty: Bool { steps.isEmpty }
-    var last: (node: UInt32, bit: Bool) { steps[steps.count - 1] }
-    mutating func append(_ node: UInt32, _ bit: Bool) { steps.append((node, bit)) }
-    mutating func removeLast() -> (node: UInt32, bit: Bool) { steps.removeLast() }
+  /// Where a node hangs: at a bit of another; or at nobody's: at the root.
+  private struct Link {
+    var node: UInt32 = 0
+    var bit = false
   }
 
-  private mutating func link(_ path: Path, to index: UInt32) {
-    guard !path.isEmpty else {
+  private mutating func set(_ link: Link, to index: UInt32) {
+    if link.node == 0 {
       root = index
-      return
+    } else if link.bit {
+      nodes[Int(link.node)].one = index
+    } else {
+      nodes[Int(link.node)].zero = index
     }
-    let (node, bit) = path.last
-    if bit { nodes[Int(node)].one = index } else { nodes[Int(node)].zero = index }
   }
 
-  /// Makes two nodes of one: `count` bits, and the rest below.
-  private mutating func split(_ index: UInt32, after count: Int, at path: Path) {
+  /// Makes two nodes of one: `count` bits, and the rest below. Returns the upper one.
+  private mutating func split(_ index: UInt32, after count: Int, at link: Link) -> UInt32 {
     let node = nodes[Int(index)]
-    var upper = Node(bits: count == 0 ? 0 : node.bits & ~(UInt32.max &>> UInt32(count)), length: UInt8(count))
+    var upper = Node(bits: count == 0 ? 0 : node.bits & ~(UInt32.max &>> UInt32(count)), length: count)
     let lowerBits = node.bits &<< UInt32(count)
     nodes[Int(index)].bits = lowerBits
-    nodes[Int(index)].length = node.length - UInt8(count)
+    nodes[Int(index)].length = node.length - count
     if lowerBits >> 31 == 1 { upper.one = index } else { upper.zero = index }
-    link(path, to: make(upper))
+    let made = make(upper)
+    set(link, to: made)
+    return made
   }
 
   /// Adds the bits from `offset` to `length` as new nodes.
-  private mutating func append(_ value: UInt128, from offset: Int, to length: Int, at path: Path) {
-    var path = path
+  private mutating func append(_ value: UInt128, from offset: Int, to length: Int, at link: Link) {
+    var link = link
     var offset = offset
     while offset < length {
       let count = min(length - offset, 32)
       let mask = count == 32 ? UInt32.max : ~(UInt32.max &>> UInt32(count))
-      var node = Node(bits: Self.bits(value, at: offset) & mask, length: UInt8(count))
+      var node = Node(bits: Self.bits(value, at: offset) & mask, length: count)
       offset += count
       node.count = offset == length ? 1 : 0
       let index = make(node)
-      link(path, to: index)
-      if offset < length { path.append(index, Self.bits(value, at: offset) >> 31 == 1) }
+      set(link, to: index)
+      if offset < length { link = Link(node: index, bit: Self.bits(value, at: offset) >> 31 == 1) }
     }
   }
 
@@ -194,7 +252,7 @@ struct PrefixTrie {
   }
 
   private mutating func release(_ index: UInt32) {
-    nodes[Int(index)] = Node(bits: 0, zero: free, length: 0)
+    nodes[Int(index)] = Node(bits: 0, length: 0, zero: free)
     free = index
   }
 }

@@ -13,9 +13,9 @@ final class Subtable {
   private let seed: UInt64
   private let steps: ContiguousArray<Step>
   /// The hashes of all rules after each stage but the last.
-  private var early: ContiguousArray<HashCounts>
+  @exclusivity(unchecked) private var early: ContiguousArray<HashCounts>
   /// Of rules with the same match the one with the highest priority.
-  private var index = RuleIndex()
+  @exclusivity(unchecked) private var index = RuleIndex()
   /// The others with the same match, by that one, priority descending.
   private var lower: [ObjectIdentifier: ContiguousArray<FlowRule>] = [:]
   private var priorities = PriorityCounts()
@@ -32,11 +32,7 @@ final class Subtable {
         if bits != 0 { parts.append(WordBits(index: word.index, bits: bits)) }
       }
       guard !parts.isEmpty else { continue }
-      var prefixes = ContiguousArray<(field: PrefixField, length: Int)>()
-      for field in PrefixField.all where field.stage == stage {
-        if let length = field.length(in: shape.mask) { prefixes.append((field, length)) }
-      }
-      steps.append(Step(parts: parts, prefixes: prefixes))
+      steps.append(Step(parts: parts, prefixes: shape.prefixes.filter { $0.field.stage == stage }))
     }
     self.steps = steps
     early = ContiguousArray(repeating: HashCounts(), count: max(steps.count - 1, 0))
@@ -117,7 +113,7 @@ final class Subtable {
   func insert(_ rule: FlowRule) -> Bool {
     count += 1
     priorities.insert(rule.priority)
-    let value = rule.match.value
+    let value = rule.value
     let hashes = hashes(of: value)
     guard let head = head(hashes.last, value) else {
       for stage in 0..<early.count { early[stage].insert(hashes.early[stage]) }
@@ -138,7 +134,7 @@ final class Subtable {
 
   /// Removes a rule. Returns whether there is none with the same match any longer; nil when it is not here.
   func remove(_ rule: FlowRule) -> Bool? {
-    let value = rule.match.value
+    let value = rule.value
     let hashes = hashes(of: value)
     guard let head = head(hashes.last, value) else { return nil }
     var others = lower[ObjectIdentifier(head)] ?? []
@@ -164,7 +160,7 @@ final class Subtable {
 
   /// Puts `new` in the place of `old`, which has the same match and priority.
   func replace(_ old: FlowRule, with new: FlowRule) {
-    let value = old.match.value
+    let value = old.value
     let hash = hashes(of: value).last
     guard let head = head(hash, value) else { return }
     if head === old {
