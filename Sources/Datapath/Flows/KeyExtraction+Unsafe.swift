@@ -46,7 +46,8 @@ enum KeyExtraction {
   ///   - header: the frame's first bytes, private.
   ///   - count: how many there are.
   ///   - frameLength: bytes of the whole frame, without FCS.
-  ///   - key: 15 words; the bridge and in_port are in word 0 already, whose low 16 bits are 0.
+  ///   - key: 15 words; the bridge and in_port are in word 0 already, whose low 16 bits are 0 or what was extracted from
+  ///     fewer bytes of the frame.
   // SAFETY: `plainProtocol` has compared `count` with what is read. `key` has 15 words by the caller's duty; 6 are
   // written.
   @inline(__always)
@@ -76,7 +77,8 @@ enum KeyExtraction {
     guard frameLength >= 14, count >= 14 else {
       return KeyExtent(words: 6, networkOffset: 14, transportOffset: 0, needsMore: walk.needsMore)
     }
-    key[FlowWord.inPort] |= UInt64(walk.etherType)
+    // Not added: fewer bytes may have shown another type, where a tag or SNAP was cut off.
+    key[FlowWord.inPort] = key[FlowWord.inPort] & ~0xFFFF | UInt64(walk.etherType)
     key[FlowWord.ethernetDestination] =
       header.network64(0) & ~0xFFFF | UInt64(walk.protocolNumber) << 8 | UInt64(walk.fragment)
     key[FlowWord.ethernetSource] = header.network64(6) & ~0xFFFF

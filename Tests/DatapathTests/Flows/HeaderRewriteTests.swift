@@ -214,7 +214,7 @@ import Testing
   @Test func `The CRC of SCTP follows new ports whatever the length`() {
     #expect(crc32c(Array("123456789".utf8)) == 0xE306_9283)
     var g = SeededRandom(seed: 74)
-    for length in [4, 5, 12, 13, 63, 64, 1499, 65_515] {
+    for length in [65_515] + (4..<200) {
       let old = g.bytes(length)
       let ports = g.bytes(4)
       let difference = zip(old, ports).reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1.0 ^ $1.1) }

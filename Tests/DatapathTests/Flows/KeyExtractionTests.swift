@@ -116,16 +116,19 @@ import Testing
     }
   }
 
-  @Test func `The bridge and in_port stay`() {
+  @Test func `The bridge and in_port stay, also when a key is extracted again from more bytes`() {
     var g = SeededRandom(seed: 8)
-    for _ in 0..<100 {
+    for _ in 0..<500 {
       let frame = RandomFrame.make(&g)
       var key = [UInt64](repeating: 0, count: FlowWords.packetCount)
       key[0] = 0x1234_5678_9ABC_0000
-      key.withUnsafeMutableBufferPointer { key in
-        frame.withUnsafeBytes {
-          _ = KeyExtraction.extract(
-            $0.baseAddress!, count: frame.count, frameLength: frame.count, into: key.baseAddress!)
+      for count in [.random(in: 0..<30, using: &g), frame.count] {
+        key.withUnsafeMutableBufferPointer { key in
+          frame.withUnsafeBytes {
+            _ = KeyExtraction.extract(
+              $0.baseAddress!, count: min(count, frame.count), frameLength: frame.count,
+              into: key.baseAddress!)
+          }
         }
       }
       #expect(key[0] >> 16 == 0x1234_5678_9ABC)
