@@ -13,9 +13,10 @@
 // whatever is behind it will be summed later. A header that is not there, or not valid, is not written: what Open
 // vSwitch's translation leaves alone is left alone, such as packets of IP protocol 0.
 //
-// Where Open vSwitch's userspace datapath spoils a packet, this does not: in a fragment other than the first it
-// updates a checksum where payload is; behind an IPv6 routing header, or in the only fragment of a packet, it leaves
-// the checksum as it was.
+// Where Open vSwitch's userspace datapath spoils a packet, this does not: in an IPv4 fragment other than the first it
+// updates a checksum where payload is; behind an IPv6 routing header with segments left, or a fragment header of a
+// packet in one piece, it leaves the checksum as it was. What cannot be right is as wrong as there: the CRC of SCTP's
+// first fragment, which covers bytes that come later.
 
 import Flow
 import Packet
@@ -48,8 +49,8 @@ enum HeaderRewrite {
     let failure = RewrittenHeader(length: 0, offload: offload)
     guard count >= 14, count <= longestHeader else { return failure }
     var start = 12
-    for _ in 0..<rewrite.pointee.poppedTags where isTag(header.network16(start)) && start &+ 6 <= frameLength
-    {
+    let end = 12 &+ 4 &* rewrite.pointee.poppedTags
+    while start < end, isTag(header.network16(start)), start &+ 6 <= frameLength {
       guard start &+ 6 <= count else { return failure }
       start = start &+ 4
     }
