@@ -63,18 +63,25 @@ import Testing
   }
 
   @Test func `What a clone changes is undone, stack and action set included`() {
+    let low = SubField(.reg1, offset: 0, count: 4)
     let translation = translate(
       flow(
         0, [],
         [
-          .writeActions([out(2)]), .load(1, SubField(.reg0)), .push(SubField(.reg0)),
+          .load(3, SubField(.reg0)), .push(SubField(.reg0)),
           .clone([
-            .modTTL(9), .popVLAN, .pop(SubField(.reg0)), .push(SubField(.ipTTL)), .writeActions([out(4)]),
-          ]), .pop(SubField(.reg1)), .outputField(SubField(.reg0)),
-          .load(3, SubField(.reg1, offset: 4, count: 4)),
-          .outputField(SubField(.reg1, offset: 4, count: 4)),
+            .modTTL(9), .pop(SubField(.reg2)), .outputField(SubField(.reg2)), .load(2, SubField(.reg0)),
+            .writeActions([out(4)]),
+          ]), .outputField(SubField(.reg0)), .pop(low), .outputField(low),
         ]))
-    #expect(translation.plain == sent(4, 3, 2))
+    #expect(translation.plain == sent(3, 4, 3, 3))
+    #expect(translation.operations.map(\.rewrite) == [1, 1, 0, 0])
+  }
+
+  @Test func `A clone executes the action set it was begun with when it ends`() {
+    let translation = translate(
+      flow(0, [], [.writeActions([out(2)]), .gotoTable(1)]), flow(1, [], [.clone([.modTTL(9)]), out(3)]))
+    #expect(translation.plain == sent(2, 3, 2))
     #expect(translation.operations.map(\.rewrite) == [1, 0, 0])
   }
 

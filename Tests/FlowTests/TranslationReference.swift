@@ -74,7 +74,6 @@ struct TranslationReference {
     case .gotoTable(let number): try enter(number, from: nil)
     case .clone(let actions):
       let before = (key, stack, actionSet)
-      (stack, actionSet) = ([], [])
       try execute(actions)
       try executeActionSet()
       (key, stack, actionSet) = before

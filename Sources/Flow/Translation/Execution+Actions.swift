@@ -126,11 +126,10 @@ extension Execution {
 
   // MARK: Control
 
+  /// The clone has the stack and the action set as they are, and executes the latter when it ends, as Open vSwitch does.
   private mutating func clone(_ actions: [Action]) {
     savedHeaders.append(headers)
     saved.append(Saved(stack: stack, actionSet: actionSet))
-    stack = Stack()
-    actionSet = []
     push(actions, ending: .pipeline(isClone: true), depthBelow: 1)
   }
 

@@ -25,7 +25,7 @@ struct Execution {
     let depth: Int
   }
 
-  /// What a clone puts back.
+  /// What is put back behind a clone, apart from the fields.
   struct Saved {
     let stack: Stack
     let actionSet: [Action]
