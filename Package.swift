@@ -51,11 +51,13 @@ let package = Package(
     module("Netlink", ["Linux", "CNetlink", "CLinux"]),
     module("JSONRPC", ["Linux"]),
     module("OVSDB", ["Linux", "JSONRPC"]),
-    module("Configuration", ["Linux", "Packet", "Ports", "Datapath", "Netlink", "JSONRPC", "OVSDB"]),
+    module(
+      "Configuration",
+      ["Linux", "Packet", "Flow", "Ports", "Datapath", "Netlink", "JSONRPC", "OVSDB"]),
     program(
       "switchd", ["Linux", "JSONRPC", "OVSDB", "Ports", "Datapath", "Netlink", "Configuration"]),
     program("switchdbd", ["Linux", "JSONRPC", "OVSDB"]),
-    module("SwitchctlCommands", ["Linux", "JSONRPC", "OVSDB"]),
+    module("SwitchctlCommands", ["Linux", "Flow", "JSONRPC", "OVSDB"]),
     program("switchctl", ["Linux", "SwitchctlCommands"]),
     module("VirtioTesting", ["Linux", "Packet", "Virtio", "VhostUser", "CLinux"]),
     module("OVSDBTesting", ["Linux", "JSONRPC"]),
@@ -77,10 +79,12 @@ let package = Package(
     tests("NetlinkTests", ["Netlink", "Linux", "CLinux"]),
     tests("JSONRPCTests", ["Seeded", "JSONRPC", "Linux"]),
     tests("OVSDBTests", ["Seeded", "OVSDB", "OVSDBTesting", "JSONRPC", "Linux"]),
-    tests("SwitchctlTests", ["Seeded", "SwitchctlCommands", "OVSDB", "OVSDBTesting", "JSONRPC", "Linux"]),
+    tests(
+      "SwitchctlTests",
+      ["Seeded", "SwitchctlCommands", "Flow", "OVSDB", "OVSDBTesting", "JSONRPC", "Linux"]),
     tests(
       "ConfigurationTests",
-      ["Seeded", "Configuration", "OVSDB", "JSONRPC", "Linux", "Datapath", "Ports", "Packet"]),
+      ["Seeded", "Configuration", "Flow", "OVSDB", "JSONRPC", "Linux", "Datapath", "Ports", "Packet"]),
     .executableTarget(
       name: "switchd-soak", dependencies: ["Linux", "Seeded", "VirtioTesting"], path: "Tests/Soak",
       swiftSettings: strict),

@@ -47,6 +47,8 @@ public struct ControlReply {
   }
 
   public func succeed(_ text: String) { connection?.reply(to: id, .string(text)) }
+  /// Answers with what is JSON text already: a long answer is then not written twice.
+  public func succeed(serialized result: [UInt8]) { connection?.reply(to: id, serialized: result) }
   public func fail(_ text: String) { connection?.fail(id, .string(text)) }
 }
 
@@ -57,6 +59,9 @@ public final class ControlServer {
   private var commands: [String: ControlCommand] = [:]
   private var connections: [ObjectIdentifier: Connection] = [:]
 
+  /// What one request may cost: 100,000 flows that are added at once fit in.
+  public static let inputLimits = JSONFramer.Limits(bytes: 64 << 20, depth: 8, values: 1 << 18)
+
   /// - Parameter exit: what the command `exit` does, after it was answered.
   public init(
     _ loop: EventLoop, path: String, program: String, exit: @escaping () -> Void
@@ -66,7 +71,7 @@ public final class ControlServer {
       ControlCommand("list-commands") { [unowned self] (_: [String]) throws(ControlError) in listCommands() })
     removeDeadSockets(beside: path, program)
     var limits = Connection.Limits()
-    limits.input = JSONFramer.Limits(bytes: 1 << 20, depth: 8, values: 4096)
+    limits.input = Self.inputLimits
     server = try Server(loop, on: .listenUnix(path: path), limits: limits) { [weak self] in self?.serve($0) }
   }
 

@@ -17,6 +17,7 @@ struct Command: Sendable {
     case interface = "Interface commands"
     case database = "Database commands"
     case management = "Controller, manager and TLS settings"
+    case flow = "Flow table commands (of the running switch, as ovs-ofctl has them)"
     case runtime = "Commands to the running switch"
   }
 
@@ -29,6 +30,8 @@ struct Command: Sendable {
     case control(method: String)
     /// A request on a daemon's control socket: the method is the first argument.
     case anyControl
+    /// Requests on a control socket as they are needed.
+    case conversation(Conversation)
   }
 
   enum Access: Sendable { case reads, writes }
@@ -37,10 +40,19 @@ struct Command: Sendable {
   typealias Prerequisites =
     @Sendable (inout Selection, Invocation.Request, DatabaseSchema) throws(CommandError) -> Void
   typealias Run = @Sendable (CommandContext, Invocation.Request) throws(CommandError) -> Void
+  typealias Conversation = @Sendable (ControlSession, Invocation.Request) throws(CommandError) -> Void
 
   static func named(_ name: String) -> Command? { byName[name] }
 
   private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+
+  /// Whether a daemon carries it out, not a database transaction.
+  var asksDaemon: Bool {
+    switch execution {
+    case .control, .anyControl, .conversation: true
+    case .local, .transaction: false
+    }
+  }
 
   /// `[--may-exist] add-br BRIDGE`.
   var synopsis: String {

@@ -4,14 +4,14 @@ struct CommandHelp: Sendable {
   let paragraph: String
   let example: String
 
-  private init(_ summary: String, _ paragraph: String..., example: String) {
+  init(_ summary: String, _ paragraph: String..., example: String) {
     self.summary = summary
     self.paragraph = paragraph.joined(separator: " ")
     self.example = example
   }
 
   static let byName: [String: CommandHelp] = general.merging(bridges) { $1 }.merging(ports) { $1 }
-    .merging(rows) { $1 }.merging(management) { $1 }.merging(runtime) { $1 }
+    .merging(rows) { $1 }.merging(management) { $1 }.merging(flows) { $1 }.merging(runtime) { $1 }
 
   private static let general: [String: CommandHelp] = [
     "init": .init(

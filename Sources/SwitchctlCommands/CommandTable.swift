@@ -1,6 +1,6 @@
 /// The contents page: every command, what it takes, what it reads and who carries it out.
 extension Command {
-  static let all: [Command] = general + bridges + ports + interfaces + rows + management + runtime
+  static let all: [Command] = general + bridges + ports + interfaces + rows + management + flows + runtime
 
   private static let mayExist = OptionSyntax("may-exist", "no error when it is there already")
   private static let ifExists = OptionSyntax("if-exists", "no error when it is not there")
@@ -152,6 +152,58 @@ extension Command {
     Command("del-ssl", "", 0...0, [], .management, .writes, Selection.addTLS, ConnectionCommands.clearTLS),
   ]
 
+  private static let strict = OptionSyntax(
+    "strict", "the flow with exactly this match and priority, not all that the match covers")
+  private static let bundle = OptionSyntax("bundle", "all changes happen, at one moment, or none")
+  private static let portNames = [
+    OptionSyntax("names", "show ports by name (default: on a terminal)"),
+    OptionSyntax("no-names", "show ports by number"),
+  ]
+  private static let dumpOptions =
+    [OptionSyntax("no-stats", "without counters and ages")] + portNames + [
+      OptionSyntax("sort", "FIELD[,FIELD]...", optional: true, "ascending by priority, or by these fields"),
+      OptionSyntax("rsort", "FIELD[,FIELD]...", optional: true, "the same, descending"),
+    ]
+  private static let mayCreate = OptionSyntax("may-create", "add the group if it is not there")
+
+  private static let flows: [Command] = [
+    Command("add-flow", "BRIDGE FLOW|-", 2...2, [bundle], FlowCommands.add),
+    Command("add-flows", "BRIDGE FILE", 2...2, [bundle], FlowCommands.addFile),
+    Command("mod-flows", "BRIDGE FLOW|-", 2...2, [strict, bundle], FlowCommands.modify),
+    Command("del-flows", "BRIDGE [FLOW|-]", 1...2, [strict, bundle], FlowCommands.delete),
+    Command(
+      "replace-flows", "BRIDGE FILE", 2...2,
+      [bundle, OptionSyntax("readd", "add all flows of the file, not only those that differ")],
+      FlowCommands.replace),
+    Command("diff-flows", "BRIDGE|FILE BRIDGE|FILE", 2...2, [], FlowCommands.compare),
+    Command("dump-flows", "BRIDGE [FLOW]", 1...2, dumpOptions, FlowCommands.dump),
+    Command("dump-aggregate", "BRIDGE [FLOW]", 1...2, calls: "flow/aggregate", group: .flow),
+    Command("dump-tables", "BRIDGE", 1...1, calls: "flow/tables", group: .flow),
+    Command("parse-flows", "FILE", 1...1, [], FlowCommands.parse),
+    Command("add-group", "BRIDGE GROUP|-", 2...2, [mayCreate], GroupCommands.add),
+    Command("add-groups", "BRIDGE FILE", 2...2, [], GroupCommands.addFile),
+    Command("mod-group", "BRIDGE GROUP", 2...2, [mayCreate], GroupCommands.modify),
+    Command("del-groups", "BRIDGE [GROUP]", 1...2, [], GroupCommands.delete),
+    Command("insert-buckets", "BRIDGE GROUP", 2...2, [], GroupCommands.insertBuckets),
+    Command("remove-buckets", "BRIDGE GROUP", 2...2, [], GroupCommands.removeBuckets),
+    Command("dump-groups", "BRIDGE [GROUP]", 1...2, portNames, GroupCommands.dump),
+    Command("dump-group-stats", "BRIDGE [GROUP]", 1...2, calls: "group/stats", group: .flow),
+    Command("add-meter", "BRIDGE METER", 2...2, [], GroupCommands.addMeter),
+    Command("mod-meter", "BRIDGE METER", 2...2, [], GroupCommands.modifyMeter),
+    Command("del-meter", "BRIDGE METER", 2...2, [], GroupCommands.deleteMeters),
+    Command("del-meters", "BRIDGE [METER]", 1...2, [], GroupCommands.deleteMeters),
+    Command("dump-meter", "BRIDGE METER", 2...2, calls: "meter/dump", group: .flow),
+    Command("dump-meters", "BRIDGE [METER]", 1...2, calls: "meter/dump", group: .flow),
+    Command("meter-stats", "BRIDGE [METER]", 1...2, calls: "meter/stats", group: .flow),
+    Command(
+      "trace", "BRIDGE [FLOW]", 1...2,
+      [
+        OptionSyntax("pcap", "FILE", "a frame of this capture instead of a flow"),
+        OptionSyntax("frame", "NUMBER", "which frame of the capture (default: 1, the first)"),
+        OptionSyntax("in-port", "PORT", "the port the captured frame comes from"),
+      ] + portNames, TraceCommand.run),
+  ]
+
   private static let runtime: [Command] = [
     Command("fdb", "[BRIDGE]", 0...1, calls: "fdb/show"),
     Command("fdb-flush", "[BRIDGE]", 0...1, calls: "fdb/flush"),
@@ -178,10 +230,23 @@ extension Command {
       execution: .transaction(access, prerequisites, run))
   }
 
-  /// A command to the running switch.
-  fileprivate init(_ name: String, _ usage: String, _ arguments: ClosedRange<Int>, calls method: String) {
+  /// A command on flows that takes more than one request, or has something to do itself.
+  fileprivate init(
+    _ name: String, _ usage: String, _ arguments: ClosedRange<Int>, _ options: [OptionSyntax],
+    _ conversation: @escaping Conversation
+  ) {
     self.init(
-      name: name, usage: usage, arguments: arguments, options: [], group: .runtime,
+      name: name, usage: usage, arguments: arguments, options: options, group: .flow,
+      execution: .conversation(conversation))
+  }
+
+  /// A command to the running switch.
+  fileprivate init(
+    _ name: String, _ usage: String, _ arguments: ClosedRange<Int>, calls method: String,
+    group: Group = .runtime
+  ) {
+    self.init(
+      name: name, usage: usage, arguments: arguments, options: [], group: group,
       execution: .control(method: method))
   }
 }

@@ -97,14 +97,15 @@ struct GlobalOptions: Equatable {
     },
   ]
 
-  /// Taken for the sake of scripts written for `ovs-vsctl`, and without effect here: this program writes no log,
-  /// and any server of a cluster will do.
+  /// Taken for the sake of scripts written for `ovs-vsctl` and `ovs-ofctl`, and without effect here: this program
+  /// writes no log, any server of a cluster will do, and flows do not depend on a version of OpenFlow.
   static let accepted: [OptionSyntax] = [
     OptionSyntax("verbose", "SPEC", letter: "v", optional: true, ""), OptionSyntax("no-syslog", ""),
     OptionSyntax("log-file", "FILE", optional: true, ""), OptionSyntax("syslog-method", "METHOD", ""),
     OptionSyntax("syslog-target", "TARGET", ""), OptionSyntax("leader-only", ""),
     OptionSyntax("no-leader-only", ""), OptionSyntax("shuffle-remotes", ""),
-    OptionSyntax("no-shuffle-remotes", ""),
+    OptionSyntax("no-shuffle-remotes", ""), OptionSyntax("protocols", "VERSION", letter: "O", ""),
+    OptionSyntax("flow-format", "FORMAT", letter: "F", ""),
   ]
 
   /// Applies the option with this syntax, if it is a global one; says whether it was.

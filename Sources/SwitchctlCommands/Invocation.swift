@@ -2,7 +2,7 @@
 ///
 /// `[OPTION…] COMMAND [ARGUMENT…] [-- [OPTION…] COMMAND [ARGUMENT…]]…`. Before the first command, global options and
 /// the first command's own mix freely, may be abbreviated, and may have their argument in the next word; after a
-/// `--` only the command's own options stand before its name, with `=`.
+/// `--` only the command's own options stand before its name, with `=`. Commands on flows take options behind it too.
 struct Invocation {
   var options = GlobalOptions()
   var requests: [Request] = []
@@ -37,18 +37,29 @@ struct Invocation {
   private mutating func takeLeadingOptions(_ words: inout ArraySlice<String>) throws(CommandError)
     -> [(name: String, value: String?)]
   {
-    let known = GlobalOptions.table.map(\.syntax) + GlobalOptions.accepted + Command.all.flatMap(\.options)
     var own: [(name: String, value: String?)] = []
     while let word = words.first, word.hasPrefix("-"), word != "-" {
       words.removeFirst()
       if word == "--" { break }
-      for (option, value) in try Self.options(in: word, known, &words) {
-        let isGlobal = try options.apply(option, value)
-        if !isGlobal { own.append((option.name, value)) }
-      }
+      own += try takeOptions(in: word, &words)
     }
     return own
   }
+
+  /// Applies the global options in `word`, and returns those of commands.
+  private mutating func takeOptions(in word: String, _ rest: inout ArraySlice<String>) throws(CommandError)
+    -> [(name: String, value: String?)]
+  {
+    var own: [(name: String, value: String?)] = []
+    for (option, value) in try Self.options(in: word, Self.known, &rest) {
+      let isGlobal = try options.apply(option, value)
+      if !isGlobal { own.append((option.name, value)) }
+    }
+    return own
+  }
+
+  private static let known =
+    GlobalOptions.table.map(\.syntax) + GlobalOptions.accepted + Command.all.flatMap(\.options)
 
   /// The options in one word: a long one, or a bundle of letters.
   private static func options(in word: String, _ known: [OptionSyntax], _ rest: inout ArraySlice<String>)
@@ -113,10 +124,26 @@ struct Invocation {
         helpTopic = try Self.helpTopic(name, group)
         return
       }
+      if Command.named(name)?.group == .flow { try takeFollowingOptions(&group, &pending) }
       requests.append(try Self.request(name, Array(group), pending))
       pending = []
     }
     if requests.isEmpty { throw Self.missingCommand }
+  }
+
+  /// `ovs-ofctl` takes options anywhere, and no flow begins with a dash.
+  private mutating func takeFollowingOptions(
+    _ words: inout ArraySlice<String>, _ own: inout [(name: String, value: String?)]
+  ) throws(CommandError) {
+    var arguments: [String] = []
+    while let word = words.popFirst() {
+      guard word.hasPrefix("-"), word != "-" else {
+        arguments.append(word)
+        continue
+      }
+      own += try takeOptions(in: word, &words)
+    }
+    words = arguments[...]
   }
 
   private static let missingCommand = CommandError.usage("missing command name (use --help for help)")
@@ -144,7 +171,7 @@ struct Invocation {
       if option.argument == nil, value != nil {
         throw .usage("'--\(option.name)' option on '\(name)' does not accept an argument")
       }
-      if option.argument != nil, value == nil {
+      if option.argument != nil, !option.isArgumentOptional, value == nil {
         throw .usage("missing argument to '--\(option.name)' option on '\(name)' command")
       }
       if options.updateValue(value, forKey: option.name) != nil {

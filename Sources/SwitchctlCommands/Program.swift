@@ -32,16 +32,15 @@ public enum Program {
     throws(CommandError)
     -> Outcome
   {
-    let control = invocation.requests.compactMap { ControlRequest($0, invocation.options.style) }
+    let control = invocation.requests.filter(\.command.asksDaemon)
     if control.isEmpty {
       return try TransactionRunner(invocation, loop, terminal).run()
     }
     guard control.count == invocation.requests.count else {
-      let name =
-        invocation.requests.first { ControlRequest($0, invocation.options.style) != nil }?.command.name ?? ""
       throw .usage(
-        "'\(name)' asks the running switch and cannot be part of a database transaction; run it by itself")
+        "'\(control[0].command.name)' asks the running switch and cannot be part of a database transaction; run it by "
+          + "itself")
     }
-    return try ControlRunner(control, invocation.options, loop, terminal).run()
+    return try ControlRunner.run(control, invocation.options, loop, terminal)
   }
 }

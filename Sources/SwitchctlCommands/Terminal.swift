@@ -5,17 +5,25 @@ public struct Terminal {
   let program: String
   let output: (String) -> Void
   public let errors: (String) -> Void
+  /// Whether a person reads the output, not a program.
+  let isInteractive: Bool
 
   /// - Parameter program: the name that begins every line of standard error.
-  public init(program: String, output: @escaping (String) -> Void, errors: @escaping (String) -> Void) {
+  public init(
+    program: String, isInteractive: Bool = false, output: @escaping (String) -> Void,
+    errors: @escaping (String) -> Void
+  ) {
     self.program = program
+    self.isInteractive = isInteractive
     self.output = output
     self.errors = errors
   }
 
   /// The process's own standard output and error.
   public static func standard(program: String) -> Terminal {
-    Terminal(program: program, output: { write($0, to: 1) }, errors: { write($0, to: 2) })
+    Terminal(
+      program: program, isInteractive: isatty(1) == 1, output: { write($0, to: 1) },
+      errors: { write($0, to: 2) })
   }
 
   /// Prints one line to standard error.
