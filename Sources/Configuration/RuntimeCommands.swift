@@ -10,10 +10,12 @@ import Ports
 public struct RuntimeCommands {
   let datapath: Datapath
   let reconciler: Reconciler
+  let dumps: FlowDumps
 
-  public init(_ datapath: Datapath, _ reconciler: Reconciler) {
+  public init(_ loop: EventLoop, _ datapath: Datapath, _ reconciler: Reconciler) {
     self.datapath = datapath
     self.reconciler = reconciler
+    dumps = FlowDumps(loop)
   }
 
   public var table: [ControlCommand] {
@@ -22,7 +24,7 @@ public struct RuntimeCommands {
       ControlCommand("fdb/flush", usage: "[BRIDGE]", arguments: 0...1, flushAddresses),
       shows("ports/show", "[BRIDGE]", ports),
       shows("stats/show", "[PORT]", statistics),
-    ] + pollThreadCommands
+    ] + flowCommands + groupCommands + pollThreadCommands
   }
 
   private func shows(

@@ -84,5 +84,8 @@ public struct FlowModification: Hashable, Sendable {
 /// A sentence a user can act on.
 public struct FlowError: Error, Equatable, Sendable, CustomStringConvertible {
   public let description: String
+  /// Of a request of several changes: which one was refused, from 0.
+  public var index: Int?
+
   public init(_ description: String) { self.description = description }
 }

@@ -46,6 +46,8 @@ public struct ControlReply {
     self.id = id
   }
 
+  /// Whether there is still somebody to answer.
+  public var isWanted: Bool { connection?.isClosed == false }
   public func succeed(_ text: String) { connection?.reply(to: id, .string(text)) }
   /// Answers with what is JSON text already: a long answer is then not written twice.
   public func succeed(serialized result: [UInt8]) { connection?.reply(to: id, serialized: result) }

@@ -55,6 +55,12 @@ extension JSON {
 
   public static func write(_ value: String, to output: inout [UInt8]) {
     output.append(UInt8(ascii: "\""))
+    writePart(of: value, to: &output)
+    output.append(UInt8(ascii: "\""))
+  }
+
+  /// Appends what stands between the quotation marks of a string: one that is written piece by piece.
+  public static func writePart(of value: String, to output: inout [UInt8]) {
     for byte in value.utf8 {
       if byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
         output.append(byte)
@@ -62,7 +68,6 @@ extension JSON {
         escape(byte, to: &output)
       }
     }
-    output.append(UInt8(ascii: "\""))
   }
 
   private static func escape(_ byte: UInt8, to output: inout [UInt8]) {

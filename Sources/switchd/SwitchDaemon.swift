@@ -115,7 +115,7 @@ final class SwitchDaemon {
       datapath.onStatusChange = { [weak follower] port in follower?.statusChanged(port) }
       if let path = daemon.options.controlSocket {
         let control = try ControlServer(loop, path: path, program: "switchd") { [loop] in loop.stop() }
-        for command in RuntimeCommands(datapath, follower.reconciler).table { control.add(command) }
+        for command in RuntimeCommands(loop, datapath, follower.reconciler).table { control.add(command) }
         self.control = control
       }
       follower.start()

@@ -12,7 +12,9 @@ struct Invoked {
   let output: String
   let errors: String
 
-  init(_ words: String..., loop: EventLoop) {
+  init(_ words: String..., loop: EventLoop) { self.init(words, loop: loop) }
+
+  init(_ words: [String], loop: EventLoop) {
     var (output, errors) = ("", "")
     let terminal = Terminal(program: "switchctl", output: { output += $0 }, errors: { errors += $0 })
     status = Program.run(words, loop, terminal)

@@ -4,14 +4,16 @@ extension FlowPipeline {
   /// Makes changes, which poll threads see all at once.
   ///
   /// - Parameter atomically: whether none is made when one is refused. Otherwise those before it are.
-  /// - Throws: why the first one that was refused was; of several, with its place, counted from 1.
+  /// - Throws: why the first one that was refused was, with its index.
   public func apply(_ modifications: [FlowModification], atomically: Bool = false) throws(FlowError) {
     func applyAll() throws(FlowError) {
       for (index, modification) in modifications.enumerated() {
         do throws(FlowError) {
           try attempt { () throws(FlowError) in try self.apply(modification) }
         } catch {
-          throw modifications.count == 1 ? error : FlowError("Flow \(index + 1): \(error.description)")
+          var error = error
+          error.index = index
+          throw error
         }
       }
     }

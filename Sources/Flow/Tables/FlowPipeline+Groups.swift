@@ -12,6 +12,10 @@ extension FlowPipeline {
   public var groups: [Group] { active.groups.sorted { $0.description.id < $1.description.id } }
   public var meters: [Meter] { active.meters.sorted { $0.description.id < $1.description.id } }
 
+  /// How many flows use it.
+  public func flowCount(usingGroup id: UInt32) -> Int { book.rules(usingGroup: id).count }
+  public func flowCount(usingMeter id: UInt32) -> Int { book.rules(usingMeter: id).count }
+
   public func addGroup(_ description: GroupDescription) throws(FlowError) {
     try change { () throws(FlowError) in
       guard self.idle.group(description.id) == nil else {

@@ -33,7 +33,9 @@ struct ProgramText {
     var parts: [String] = []
     let fields = Self.fields(of: key).compactMap { field, name in
       rewrite.mask[field] == 0
-        ? nil : name + "=" + field.text(rewrite.value[field] & rewrite.mask[field], mask: rewrite.mask[field], ports: nil)
+        ? nil
+        : name + "="
+          + field.text(rewrite.value[field] & rewrite.mask[field], mask: rewrite.mask[field], ports: nil)
     }
     if !fields.isEmpty { parts.append("set(" + fields.joined(separator: ",") + ")") }
     parts += [String](repeating: "pop_vlan", count: rewrite.poppedTags)

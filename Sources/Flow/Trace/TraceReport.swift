@@ -79,7 +79,9 @@ private struct Builder {
     case .learned(let modification): tree.add(.detail, formatter.flow(modification.flow), depth: step.depth)
     case .note(let text):
       // Of the whole; that a frame is dropped is told at the end.
-      if step.depth > 0 { tree.add(.detail, text, depth: step.depth) } else if !text.hasPrefix("drop: ") {
+      if step.depth > 0 {
+        tree.add(.detail, text, depth: step.depth)
+      } else if !text.hasPrefix("drop: ") {
         remarks.append(text)
       }
     case .operation(let operation):

@@ -301,7 +301,7 @@ extension FlowOperation {
 }
 
 extension FlowDrop {
-  fileprivate var explanation: String {
+  var explanation: String {
     switch self {
     case .byFlow: "no action sends the frame"
     case .tableMiss: "no flow matched"
