@@ -32,10 +32,7 @@ struct ProgramText {
   private func describe(_ rewrite: Rewrite) -> [String] {
     var parts: [String] = []
     let fields = Self.fields(of: key).compactMap { field, name in
-      rewrite.mask[field] == 0
-        ? nil
-        : name + "="
-          + field.text(rewrite.value[field] & rewrite.mask[field], mask: rewrite.mask[field], ports: nil)
+      rewrite.mask[field] == 0 ? nil : name + "=" + value(of: field, in: rewrite)
     }
     if !fields.isEmpty { parts.append("set(" + fields.joined(separator: ",") + ")") }
     parts += [String](repeating: "pop_vlan", count: rewrite.poppedTags)
@@ -44,6 +41,16 @@ struct ProgramText {
       parts.append("push_vlan(\(type)vid=\(tag & 0xFFF),pcp=\(tag >> 13 & 7))")
     }
     return parts
+  }
+
+  /// With the bits that stay, where all frames of the entry have them alike.
+  private func value(of field: Field, in rewrite: Rewrite) -> String {
+    let written = rewrite.mask[field]
+    let value = rewrite.value[field] & written
+    guard ~written & field.storedMaximum & ~translation.mask[field] == 0 else {
+      return field.text(value, mask: written, ports: nil)
+    }
+    return field.text(value | key[field] & ~written, ports: nil)
   }
 
   /// The fields a frame of this kind has that can be written, by the names that matches have.

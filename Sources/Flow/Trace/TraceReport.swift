@@ -65,18 +65,27 @@ private struct Builder {
   var outputs: [String] = []
   /// The flow found last, or that there was none.
   var latest = ""
-  /// Flows whose actions are being executed, from the outermost.
-  private var rules: [(depth: Int, name: String)] = []
+  /// Whose actions are being executed, from the outermost: a flow's, or those that flows put into the action set.
+  private var rules: [(depth: Int, names: [String])] = []
+  /// Flows that put actions into the action set.
+  private var writers: [String] = []
 
   init(formatter: FlowFormatter) { self.formatter = formatter }
 
   mutating func add(_ step: TraceStep, _ normal: (PortNumber, FlowWords) -> String) {
     switch step.event {
     case .lookup(let table, let rule): add(table, rule, step.depth)
-    case .action(let action): tree.add(.action, formatter.actions([action]), depth: step.depth)
-    case .bucket(let bucket, _): tree.add(.list, "bucket \(bucket.id)", depth: step.depth)
-    case .actionSet: tree.addWithin("--. Executing action set:", depth: step.depth)
-    case .learned(let modification): tree.add(.detail, formatter.flow(modification.flow), depth: step.depth)
+    case .action(let action):
+      tree.add(.action, formatter.actions([action]), depth: step.depth)
+      if case .writeActions = action { write(at: step.depth) }
+      if case .clearActions = action { writers = [] }
+    case .bucket(let bucket, _): tree.add(.bucket, "bucket \(bucket.id)", depth: step.depth)
+    case .actionSet:
+      tree.addWithin("--. Executing action set:", depth: step.depth)
+      leave(step.depth)
+      rules.append((step.depth, writers))
+    case .learned(let modification):
+      tree.add(.detail, "learns \(formatter.flow(modification.flow))", depth: step.depth)
     case .note(let text):
       // Of the whole; that a frame is dropped is told at the end.
       if step.depth > 0 {
@@ -89,13 +98,23 @@ private struct Builder {
         tree.add(.detail, normal(port, step.key), depth: step.depth)
       }
       guard operation.isOutput else { return }
-      while let last = rules.last, last.depth >= step.depth { rules.removeLast() }
-      if let name = rules.last?.name, !outputs.contains(name) { outputs.append(name) }
+      leave(step.depth)
+      for name in rules.last?.names ?? [] where !outputs.contains(name) { outputs.append(name) }
     }
   }
 
-  private mutating func add(_ table: UInt8, _ rule: FlowRule?, _ depth: Int) {
+  /// The flow at hand puts actions into the action set.
+  private mutating func write(at depth: Int) {
+    leave(depth)
+    for name in rules.last?.names ?? [] where !writers.contains(name) { writers.append(name) }
+  }
+
+  private mutating func leave(_ depth: Int) {
     while let last = rules.last, last.depth >= depth { rules.removeLast() }
+  }
+
+  private mutating func add(_ table: UInt8, _ rule: FlowRule?, _ depth: Int) {
+    leave(depth)
     let number = table < 10 ? " \(table)" : "\(table)"
     guard let rule else {
       latest = "table \(table), in which no flow matches"
@@ -109,7 +128,7 @@ private struct Builder {
     tree.add(.list, "\(number). \(text)", depth: depth)
     if rule.actions.isEmpty { tree.add(.action, "drop", depth: depth + 1) }
     latest = "table \(table): \(text)"
-    rules.append((depth, latest))
+    rules.append((depth, [latest]))
   }
 }
 

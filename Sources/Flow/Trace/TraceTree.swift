@@ -9,8 +9,10 @@
 /// One line of a trace, at its place in the tree.
 struct TraceNode {
   enum Kind {
-    /// A table, a bucket, the action set: what has lines below it.
+    /// A table, or the action set: what has lines below it.
     case list
+    /// One of several lists, so it is indented though it be the last.
+    case bucket
     case action
     /// What there is to say of an action.
     case detail
@@ -41,7 +43,7 @@ struct TraceTree {
 
   private mutating func append(_ kind: TraceNode.Kind, _ text: String, depth: Int) {
     // What an action led to stands behind it.
-    let parent = open.last { nodes[$0.node].kind == .list }?.node
+    let parent = open.last { nodes[$0.node].kind == .list || nodes[$0.node].kind == .bucket }?.node
     nodes.append(TraceNode(kind: kind, text: text, parent: parent))
     open.append((depth, nodes.count - 1))
   }
