@@ -70,7 +70,7 @@ extension Datapath {
     learnedWatch = loop.watch(learned.wakeup.raw, .read) { [unowned self] _ in
       for request in learned.take() {
         guard let bridge = bridges[Int(request.bridge)] else { continue }
-        _ = bridge.pipeline.learn(request.flows.map { ($0, $0.learnLimit ?? 0) })
+        bridge.pipeline.learn(request.flows)
       }
     }
   }

@@ -206,25 +206,3 @@ extension ActionCheck {
     }
   }
 }
-
-extension Prerequisite {
-  /// As one writes it in a match.
-  fileprivate var words: String {
-    switch self {
-    case .none: "anything"
-    case .vlan: "a VLAN tag"
-    case .arp: "arp"
-    case .ipv4: "ip"
-    case .ipv6: "ipv6"
-    case .ip: "ip or ipv6"
-    case .tcp: "tcp or tcp6"
-    case .udp: "udp or udp6"
-    case .sctp: "sctp or sctp6"
-    case .icmpv4: "icmp"
-    case .icmpv6: "icmp6"
-    case .neighbor: "icmp6,icmp_type=135 or 136"
-    case .neighborSolicitation: "icmp6,icmp_type=135"
-    case .neighborAdvertisement: "icmp6,icmp_type=136"
-    }
-  }
-}
