@@ -45,7 +45,7 @@ public enum FlowDrop: Sendable, Hashable {
   case tableMiss
   /// `dec_ttl` with nothing left.
   case timeToLive
-  /// Too many resubmits, tables or outputs; the stack over- or underflowed; a third tag: the pipeline is at fault.
+  /// Too many resubmits, outputs, forms or steps; the stack overflowed; a third tag: the pipeline is at fault.
   case pipelineError
 }
 

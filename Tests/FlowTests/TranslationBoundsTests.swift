@@ -110,6 +110,13 @@ import Testing
     expectError(ListTables([flow(0, [], Array(repeating: .learn(LearnAction()), count: 4097))]))
   }
 
+  @Test func `Clones that inherit much`() {
+    // Each would execute 4,096 actions, and copy as many values.
+    let set = Array(repeating: Action.modTTL(1), count: 4096)
+    let clones = Array(repeating: Action.clone([.writeActions([]), .push(SubField(.reg0))]), count: 10_000)
+    expectError(ListTables([flow(0, [], [.writeActions(set), .push(SubField(.reg0))] + clones)]))
+  }
+
   @Test func `A trace ends some time`() {
     let rules = [flow(0, [], Array(repeating: .note([1]), count: 40_000) + [out])]
     let (translation, steps) = Translator(lookup: ListTables(rules)).trace(Frames.tcp)

@@ -128,6 +128,7 @@ extension Execution {
 
   /// The clone has the stack and the action set as they are, and executes the latter when it ends, as Open vSwitch does.
   private mutating func clone(_ actions: [Action]) {
+    guard spend(actionSet.count + stack.count) else { return }
     savedHeaders.append(headers)
     saved.append(Saved(stack: stack, actionSet: actionSet))
     push(actions, ending: .pipeline(isClone: true), depthBelow: 1)

@@ -43,8 +43,9 @@ extension Execution {
   // MARK: Liveness
 
   private mutating func firstLive(of group: GroupDescription, links: Int = 0) -> Int? {
-    for (index, bucket) in group.buckets.enumerated() where isLive(bucket, of: group, links: links) {
-      return index
+    for (index, bucket) in group.buckets.enumerated() {
+      if isLive(bucket, of: group, links: links) { return index }
+      if links == 0 { note("bucket \(bucket.id) is not live") }
     }
     return nil
   }

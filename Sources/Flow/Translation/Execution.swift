@@ -37,6 +37,7 @@ struct Execution {
     private var sizes: [UInt8] = []
     /// As Open vSwitch counts: whole bytes of each value, and one for their number.
     private(set) var bytes = 0
+    var count: Int { values.count }
 
     mutating func push(_ value: UInt128, bits: Int) {
       values.append(value)

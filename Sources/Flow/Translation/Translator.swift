@@ -31,7 +31,7 @@ public struct TranslationLimits: Sendable {
   public var operations = 4096
   /// Forms of the frame, that as received included.
   public var rewrites = 256
-  /// Actions executed, and buckets looked at: what bounds the time.
+  /// Actions executed, buckets looked at, and what clones inherit: what bounds the time.
   public var steps = 1 << 18
   /// Steps of a trace; the rest is left out.
   public var traceSteps = 1 << 14
