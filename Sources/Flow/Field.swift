@@ -191,7 +191,7 @@ extension Field {
       FieldInfo(["nw_ttl"], ["NXM_NX_IP_TTL"], at: 5, shift: 16, width: 8, .exact, .decimal, .ip)
     case .ipFragment:
       FieldInfo(
-        ["ip_frag"], ["NXM_NX_IP_FRAG"], at: 1, shift: 0, width: 8, .arbitrary, .fragment, .ip,
+        ["ip_frag"], ["NXM_NX_IP_FRAG"], at: 1, shift: 0, width: 2, .arbitrary, .fragment, .ip,
         writable: false)
     case .arpOperation:
       FieldInfo(

@@ -75,6 +75,14 @@ enum ActionChecks {
     )
   }
 
+  /// Checks that a flow of `table` goes to a later one only.
+  static func checkTable(_ actions: [Action], table: UInt8) throws(FlowError) {
+    guard case .gotoTable(let next) = actions.last, next <= table else { return }
+    throw FlowError(
+      "goto_table:\(next) in table \(table): frames go to later tables only; use resubmit(,\(next)) to go elsewhere"
+    )
+  }
+
   /// Checks that the frames of `match` have the fields that are read and written.
   static func checkPrerequisites(_ actions: [Action], match: Match) throws(FlowError) {
     var state = match

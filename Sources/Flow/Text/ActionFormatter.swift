@@ -22,8 +22,8 @@ extension FlowFormatter {
     case .clearActions: return "clear_actions"
     case .writeActions(let list): return "write_actions(\(actions(list)))"
     case .writeMetadata(let value, let mask):
-      let text = "write_metadata:" + TextNumber.hexadecimal(value, digits: 1)
-      return mask == .max ? text : text + "/" + TextNumber.hexadecimal(mask, digits: 1)
+      let text = "write_metadata:" + TextNumber.hexadecimal(value)
+      return mask == .max ? text : text + "/" + TextNumber.hexadecimal(mask)
     case .gotoTable(let table): return "goto_table:\(table)"
     default: return setting(action)
     }
@@ -50,7 +50,7 @@ extension FlowFormatter {
       ids.isEmpty ? "dec_ttl" : "dec_ttl(\(ids.map { String($0) }.joined(separator: ",")))"
     case .modVLANVID(let vlan): "mod_vlan_vid:\(vlan)"
     case .modVLANPCP(let priority): "mod_vlan_pcp:\(priority)"
-    case .popVLAN: "strip_vlan"
+    case .popVLAN: "pop_vlan"
     case .pushVLAN(let type): "push_vlan:" + TextNumber.hexadecimal(type, digits: 4)
     default: ""
     }
@@ -101,7 +101,7 @@ extension FlowFormatter {
     switch item {
     case .match(let bits, .field(let source)): bits == source ? bits.text : bits.text + "=" + source.text
     case .match(let bits, .immediate(let value)):
-      bits.isWholeField
+      bits.isAllAddressable
         ? "\(bits.field.info.name)=\(bits.field.text(value, ports: ports))"
         : bits.text + "=" + TextNumber.hexadecimal(value)
     case .load(let bits, .field(let source)): "load:\(source.text)->\(bits.text)"

@@ -152,24 +152,27 @@ struct ActionParser {
   }
 
   private func resubmit(_ text: Text) throws(FlowError) -> Action {
-    let parts = text.split(separator: .comma, omittingEmptySubsequences: false).map(\.trimmed)
-    guard parts.count <= 2 else {
-      if parts[2].equals("ct") {
+    let (portText, rest) = TextReader.splitAtComma(text)
+    let (tableText, more) = TextReader.splitAtComma(rest ?? [])
+    if let more {
+      if more.trimmed.equals("ct") {
         throw FlowError("resubmit(…,ct) is not supported: this switch does not track connections")
       }
       throw FlowError(
         "resubmit(\(text.string)): write resubmit(PORT,TABLE), resubmit(,TABLE) or resubmit:PORT")
     }
     var port: PortNumber?
-    if let word = parts.first, !word.isEmpty {
+    let word = portText.trimmed
+    if !word.isEmpty {
       guard let number = TextPort.parse(word, ports) else {
         throw FlowError("resubmit: there is no port \(word.quoted); give its number or name, or leave it out")
       }
       if number != .inPort { port = number }
     }
     var table: UInt8?
-    if parts.count == 2, !parts[1].isEmpty {
-      let number: UInt8 = try number(parts[1], "resubmit to table", "a table, 0 to 254")
+    let tableWord = tableText.trimmed
+    if !tableWord.isEmpty {
+      let number: UInt8 = try number(tableWord, "resubmit to table", "a table, 0 to 254")
       // 255 is the table the flow is in.
       if number != 255 { table = number }
     }

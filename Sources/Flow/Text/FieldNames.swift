@@ -49,11 +49,21 @@ enum FieldName {
   }
 }
 
+extension Field {
+  /// How many of its bits can be named. The thirteenth of `vlan_vid` says that there is a tag, and can be set only
+  /// together with the others.
+  var addressableWidth: Int { self == .vlanVID ? 12 : info.width }
+}
+
 extension SubField {
+  /// Whether these are all bits that can be named.
+  var isAllAddressable: Bool { offset == 0 && count == field.addressableWidth }
+
   /// Reads `reg0`, `reg0[]`, `reg0[3]`, `reg0[0..15]`, `NXM_NX_REG0[0..15]`.
   init(text: Text) throws(FlowError) {
     guard let (name, bits) = text.split(at: .bracket) else {
-      self.init(try FieldName.find(text))
+      let field = try FieldName.find(text)
+      self.init(field, count: field.addressableWidth)
       return
     }
     let field = try FieldName.find(name)
@@ -61,8 +71,9 @@ extension SubField {
       throw FlowError("\(text.quoted): expected [], [BIT] or [FIRST..LAST] behind the field's name")
     }
     let range = bits.dropLast()
+    let width = field.addressableWidth
     if range.isEmpty {
-      self.init(field)
+      self.init(field, count: width)
       return
     }
     let first: Text
@@ -78,9 +89,9 @@ extension SubField {
     guard let low = TextNumber.integer(first, base: 10), let high = TextNumber.integer(last, base: 10) else {
       throw FlowError("\(text.quoted): expected [], [BIT] or [FIRST..LAST] behind the field's name")
     }
-    guard low <= high, high < UInt128(field.info.width) else {
+    guard low <= high, high < UInt128(width) else {
       throw FlowError(
-        "\(text.quoted): bits are given from the lower to the higher, and \(field.info.name) has the bits 0 to \(field.info.width - 1)"
+        "\(text.quoted): bits are given from the lower to the higher, and \(field.info.name) has the bits 0 to \(width - 1)"
       )
     }
     self.init(field, offset: Int(low), count: Int(high - low) + 1)
@@ -88,7 +99,7 @@ extension SubField {
 
   /// `NXM_NX_REG0[]`, `NXM_NX_REG0[3]`, `NXM_NX_REG0[0..15]`
   var text: String {
-    if isWholeField { return field.info.nxmName + "[]" }
+    if isAllAddressable { return field.info.nxmName + "[]" }
     if count == 1 { return "\(field.info.nxmName)[\(offset)]" }
     return "\(field.info.nxmName)[\(offset)..\(offset + count - 1)]"
   }

@@ -75,9 +75,8 @@ public struct FlowParser {
     var reader = TextReader(text)
     while let pair = reader.next() {
       if pair.key.equals("actions") || pair.key.equals("action") {
-        guard pair.hasValue else { throw FlowError("actions needs a list: actions=drop, actions=output:1") }
         // Everything behind it.
-        actionText = text[pair.value.startIndex...]
+        actionText = pair.hasValue ? text[pair.value.startIndex...] : try listBehindSpace(reader.rest)
         break
       }
       if try !options.take(pair) { try parser.take(pair) }
@@ -96,8 +95,18 @@ public struct FlowParser {
     var actionParser = ActionParser(ports: ports)
     result.flow.actions = try actionParser.list(actionText)
     try ActionChecks.checkOrder(result.flow.actions)
+    if let table = result.table { try ActionChecks.checkTable(result.flow.actions, table: table) }
     try ActionChecks.checkPrerequisites(result.flow.actions, match: result.flow.match)
     return result
+  }
+
+  /// `actions = drop`
+  private func listBehindSpace(_ text: Text) throws(FlowError) -> Text {
+    let rest = text.trimmed
+    guard rest.first == .equals else {
+      throw FlowError("actions needs a list: actions=drop, actions=output:1")
+    }
+    return rest.dropFirst()
   }
 
   private func normalized(_ match: Match) -> Match {

@@ -18,7 +18,7 @@ extension FlowFormatter {
 
   private func hashed(_ bits: SubField) -> String {
     let name = bits.field.info.name
-    return bits.isWholeField
+    return bits.isAllAddressable
       ? name : name + "=" + bits.field.text(bits.ones << UInt128(bits.offset), ports: ports)
   }
 

@@ -219,7 +219,7 @@ private struct GroupReader {
     while let pair = reader.next() {
       let field = try FieldName.find(pair.key)
       guard pair.hasValue else {
-        fields.append(SubField(field))
+        fields.append(SubField(field, count: field.addressableWidth))
         continue
       }
       let mask = try field.value(of: pair.value, ports: ports)

@@ -63,14 +63,14 @@ struct LearnParser {
       }
       return .match(bits, .field(source))
     }
-    if bits.isWholeField {
+    if bits.isAllAddressable {
       let value = try bits.field.value(of: pair.value, ports: ports)
-      guard value.mask == bits.field.wholeMask, value.value & ~value.mask == 0 else {
+      guard value.mask == bits.field.wholeMask, value.value & ~value.mask & bits.ones == 0 else {
         throw FlowError(
           "learn(\(pair.description)): give a value without a mask; for some bits of a field write FIELD[BITS]=NUMBER"
         )
       }
-      return .match(bits, .immediate(value.value))
+      return .match(bits, .immediate(value.value & bits.ones))
     }
     return .match(bits, .immediate(try immediate(pair.value, bits, in: pair.description)))
   }

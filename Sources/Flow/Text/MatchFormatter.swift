@@ -76,6 +76,8 @@ private struct MatchWriter {
       return (name ?? "ipv6", true, name != nil)
     case Match.arpType: return ("arp", true, false)
     case Match.rarpType: return ("rarp", true, false)
+    case 0x8847: return ("mpls", true, false)
+    case 0x8848: return ("mplsm", true, false)
     default: return (nil, false, false)
     }
   }

@@ -12,7 +12,8 @@ struct MatchParser {
     "ip": (0x0800, nil), "ipv4": (0x0800, nil), "ipv6": (0x86DD, nil), "ip6": (0x86DD, nil),
     "arp": (0x0806, nil), "rarp": (0x8035, nil),
     "icmp": (0x0800, 1), "tcp": (0x0800, 6), "udp": (0x0800, 17), "sctp": (0x0800, 132),
-    "icmp6": (0x86DD, 58), "tcp6": (0x86DD, 6), "udp6": (0x86DD, 17), "sctp6": (0x86DD, 132),
+    "mpls": (0x8847, nil), "mplsm": (0x8848, nil), "icmp6": (0x86DD, 58), "tcp6": (0x86DD, 6),
+    "udp6": (0x86DD, 17), "sctp6": (0x86DD, 132),
   ]
 
   /// Takes what `pair` asks for into the match.
@@ -87,7 +88,7 @@ struct MatchParser {
     guard value & ~bits.ones == 0 else {
       throw FlowError("\(pair.value.quoted) does not fit in the \(bits.count) bits of \(pair.key.string)")
     }
-    if bits.isWholeField {
+    if bits.isAllAddressable, bits.field != .vlanVID {
       set(bits.field, FieldValue(value: value & bits.field.wholeMask, mask: bits.field.wholeMask))
       return
     }

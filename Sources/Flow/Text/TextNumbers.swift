@@ -143,7 +143,7 @@ extension TextNumber {
       if let gap, index == 6, gap.lowerBound == 0,
         gap.count == 6 || gap.count == 5 && groups[5] == 0xFFFF
       {
-        return text + ipv4(value & 0xFFFF_FFFF)
+        return text + (text.hasSuffix(":") ? "" : ":") + ipv4(value & 0xFFFF_FFFF)
       }
       if !text.isEmpty, !text.hasSuffix(":") { text += ":" }
       text += String(groups[index], radix: 16)

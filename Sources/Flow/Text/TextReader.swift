@@ -140,14 +140,33 @@ struct TextReader {
   /// Where the parenthesis that closes the one at `start` is; the end when there is none.
   private func endOfParentheses(_ start: Int) -> Int {
     var depth = 0
-    for index in start..<rest.endIndex {
-      if rest[index] == .open { depth += 1 }
-      if rest[index] == .close {
+    var index = start
+    while index < rest.endIndex {
+      switch rest[index] {
+      case .open: depth += 1
+      case .close:
         depth -= 1
         if depth == 0 { return index }
+      case .quote:
+        index = endOfQuotes(index)
+        continue
+      default: break
       }
+      index += 1
     }
     return rest.endIndex
+  }
+
+  /// What is before and behind the first comma that is not in quotation marks; all of it, and nothing, when there is
+  /// none.
+  static func splitAtComma(_ text: Text) -> (Text, Text?) {
+    let reader = TextReader(text)
+    var index = text.startIndex
+    while index < text.endIndex {
+      if text[index] == .comma { return (text[..<index], text[(index + 1)...]) }
+      index = text[index] == .quote ? reader.endOfQuotes(index) : index + 1
+    }
+    return (text, nil)
   }
 
   /// Behind the quotation mark that ends the quotation begun at `start`.
