@@ -7,6 +7,7 @@ extension RuntimeCommands {
     // Under Open vSwitch's names too: scripts have them.
     ["pmd-stats", "dpif-netdev/pmd-stats-show"].map { reports($0, "[SECONDS]", pollThreads) }
       + ["pmd-rxq-show", "dpif-netdev/pmd-rxq-show"].map { reports($0, "[SECONDS]", receiveQueues) }
+      + [reports("flow-cache", "", flowCaches)]
       + ["pmd-rebalance", "dpif-netdev/pmd-rxq-rebalance"].map { name in
         // Open vSwitch's takes the name of a datapath; there is only one here.
         ControlCommand(name, arguments: 0...2) { _ in
@@ -49,6 +50,22 @@ extension RuntimeCommands {
       ])
     }
     return [threads, queues]
+  }
+
+  /// What poll threads remember of flows' decisions, and how often that did not help.
+  private func flowCaches(_ unused: String?) throws(ControlError) -> [TextTable] {
+    var table = TextTable([
+      ("thread", .right), ("entries", .right), ("masks", .right), ("frames", .right), ("searches", .right),
+      ("misses", .right), ("renewals", .right),
+    ])
+    for thread in datapath.pollThreadStatistics() {
+      let cache = thread.flowCache
+      table.append([
+        .integer(Int64(thread.thread)), count(cache.entries), count(cache.masks), count(thread.frames),
+        count(cache.searches), count(cache.misses), count(cache.renewals),
+      ])
+    }
+    return [table]
   }
 
   private func receiveQueues(_ window: String?) throws(ControlError) -> [TextTable] {

@@ -155,7 +155,11 @@ extension Datapath {
         thread: thread, cpu: threads.cpu(of: thread), receiveQueues: placement.queues[thread],
         busyTurns: counters[.busyTurns], busyCycles: counters[.busyCycles], idleTurns: counters[.idleTurns],
         idleCycles: counters[.idleCycles], frames: counters[.frames], bursts: counters[.bursts],
-        sleeps: counters[.sleeps], rates: threadHistories[thread].rates(seconds: seconds, at: now))
+        sleeps: counters[.sleeps],
+        flowCache: FlowCacheStatistics(
+          entries: counters[.flowEntries], masks: counters[.flowMasks], searches: counters[.flowSearches],
+          misses: counters[.flowMisses], renewals: counters[.flowRenewals]),
+        rates: threadHistories[thread].rates(seconds: seconds, at: now))
     }
   }
 

@@ -164,7 +164,7 @@ struct PollLoop: ~Copyable {
   @inline(never)
   private mutating func beginRound(at cycles: UInt64) {
     roundEnds = cycles &+ clock.cyclesPerSecond / 4
-    pipeline.beginFlowRound(at: cycles)
+    pipeline.beginFlowRound(at: cycles, shared.pointee.counters)
     guard cycles >= secondEnds else { return roundEnds = min(roundEnds, secondEnds) }
     pipeline.now = clock.second(at: cycles)
     secondEnds = clock.beginning(of: pipeline.now &+ 1)
@@ -255,7 +255,7 @@ struct PollLoop: ~Copyable {
   @inline(never)
   private mutating func sleep() {
     guard ready.isEmpty else { return }
-    pipeline.finishFlows()
+    pipeline.finishFlows(shared.pointee.counters)
     var armed = 0
     var isEmpty = true
     while isEmpty && armed < queues.count {

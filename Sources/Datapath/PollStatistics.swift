@@ -14,8 +14,22 @@ public struct PollThreadStatistics: Sendable {
   public let frames: UInt64
   public let bursts: UInt64
   public let sleeps: UInt64
+  public let flowCache: FlowCacheStatistics
   /// Over the window asked for.
   public let rates: WorkRates
+}
+
+/// A poll thread's cache of flow decisions, a quarter of a second ago.
+public struct FlowCacheStatistics: Equatable, Sendable {
+  /// Decisions in it, and the different masks they have.
+  public let entries: UInt64
+  public let masks: UInt64
+  /// Frames not found by the hash of their headers, so that every mask was tried.
+  public let searches: UInt64
+  /// Frames that no decision was found for, so that they were taken through the tables.
+  public let misses: UInt64
+  /// Decisions compared with changes of flows, when a frame used them again.
+  public let renewals: UInt64
 }
 
 /// What one receive queue has cost since its port was added, wherever it was polled.

@@ -10,6 +10,9 @@ struct WorkCounters {
     case busyCycles
     /// Threads only.
     case busyTurns, idleTurns, idleCycles, sleeps
+    /// Threads only: what is in the flow cache, and how often a frame was not found as a microflow, found no entry, or
+    /// an entry had to be compared with changes of flows.
+    case flowEntries, flowMasks, flowSearches, flowMisses, flowRenewals
   }
 
   private let words: UnsafeMutablePointer<Atomic<UInt64>>
@@ -29,6 +32,9 @@ struct WorkCounters {
     let word = words + field.rawValue
     word.pointee.store(word.pointee.load(ordering: .relaxed) &+ amount, ordering: .relaxed)
   }
+
+  // SAFETY: as above.
+  func set(_ field: Field, _ value: UInt64) { words[field.rawValue].store(value, ordering: .relaxed) }
 
   subscript(field: Field) -> UInt64 { words[field.rawValue].load(ordering: .relaxed) }
 }

@@ -27,6 +27,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case timeToLive
   /// Flows that resubmit without end, push a third tag, or send to thousands of ports.
   case pipelineError
+  /// IPv6 extension headers that go on beyond the 240 bytes flows look at: no flow can be told for such a frame.
+  case headersTooLong
   /// Beyond a meter's rate.
   case meter
   /// For a controller, and there is none.
@@ -63,6 +65,7 @@ public enum DropReason: Int, CaseIterable, Sendable {
     case .tableMiss: "rx_drop_table_miss"
     case .timeToLive: "rx_drop_time_to_live"
     case .pipelineError: "rx_drop_pipeline_error"
+    case .headersTooLong: "rx_drop_headers_too_long"
     case .meter: "rx_drop_meter"
     case .noController: "rx_drop_no_controller"
     case .noOutput: "rx_drop_no_output"

@@ -211,6 +211,12 @@ struct CommandHelp: Sendable {
       "Prints how each poll thread and each receive queue worked during the last 5 seconds, or SECONDS (1 to 60): frames",
       "per second, cycles per frame, frames per burst, and shares of the time. As JSON also the numbers since the start.",
       example: "switchctl pmd-stats 60"),
+    "flow-cache": .init(
+      "print how full poll threads' caches of flow decisions are, and how well they work",
+      "Prints for each poll thread the decisions and masks in its cache; and, since it started, its frames, how many of",
+      "them were not found at once (searches) or not at all (misses), and how often a decision was checked against",
+      "changes of flows (renewals).",
+      example: "switchctl flow-cache"),
     "pmd-rxq-show": .init(
       "print which poll thread polls which receive queue",
       "Prints the poll thread of every receive queue, and the share of that thread's time the queue took during the last",

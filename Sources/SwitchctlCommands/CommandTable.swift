@@ -211,6 +211,7 @@ extension Command {
     Command("stats", "[PORT]", 0...1, calls: "stats/show"),
     Command("pmd-stats", "[SECONDS]", 0...1, calls: "pmd-stats"),
     Command("pmd-rxq-show", "[SECONDS]", 0...1, calls: "pmd-rxq-show"),
+    Command("flow-cache", "", 0...0, calls: "flow-cache"),
     Command("pmd-rebalance", "", 0...0, calls: "pmd-rebalance"),
     Command(
       name: "appctl", usage: "COMMAND [ARGUMENT]...", arguments: 1...any, options: [], group: .runtime,

@@ -107,6 +107,10 @@ struct FlowCache: ~Copyable {
   /// Entries before this are to be passed on now.
   var queueTarget = 0
   var sweepCursor = 0
+  /// Frames that were no microflow; that no entry matched; entries that flows had changed under.
+  private var searches: UInt64 = 0
+  var misses: UInt64 = 0
+  var renewals: UInt64 = 0
   let secrets: InlineArray<16, UInt64>
   /// The key at hand, under a mask: only words that the mask has.
   let words: UnsafeMutablePointer<UInt64>
@@ -241,6 +245,7 @@ struct FlowCache: ~Copyable {
   private mutating func findByMasks(_ key: UnsafePointer<UInt64>, _ hash: UInt64)
     -> UnsafeMutablePointer<FlowEntry>?
   {
+    searches &+= 1
     var position = 0
     while position < maskCount {
       let number = Int(order[position])
@@ -314,6 +319,15 @@ struct FlowCache: ~Copyable {
       queue[queueTail & (Self.entryCapacity &- 1)] = UInt32(truncatingIfNeeded: entry - entries)
       queueTail = queueTail &+ 1
     }
+  }
+
+  /// Lets the control thread see how full the cache is, and how well it works.
+  func report(to counters: WorkCounters) {
+    counters.set(.flowEntries, UInt64(truncatingIfNeeded: entryCount))
+    counters.set(.flowMasks, UInt64(truncatingIfNeeded: maskCount))
+    counters.set(.flowSearches, searches)
+    counters.set(.flowMisses, misses)
+    counters.set(.flowRenewals, renewals)
   }
 
   /// Sets the union of masks, which changes what microflows are found by.

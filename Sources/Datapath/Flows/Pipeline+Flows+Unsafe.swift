@@ -88,7 +88,10 @@ extension Pipeline {
       describe(index)
       retagged[index] = 0
       guard isAcceptable(index, context.counters) else { continue }
-      let isShort = extract(index, context)
+      guard let isShort = extract(index, context) else {
+        context.counters.drop(.headersTooLong)
+        continue
+      }
       let hash = context.cache.pointee.hash(flows.key(index), isShort: isShort)
       context.cache.pointee.prefetch(hash)
       flows.hashes[index] = hash
@@ -98,9 +101,10 @@ extension Pipeline {
     return count
   }
 
-  /// Makes the key of frame `index`, with its header made longer if need be; whether it is a short one.
+  /// Makes the key of frame `index`, with its header made longer if need be; whether it is a short one. Nil when its
+  /// headers go on beyond what is ever looked at: then nobody can say which flow it belongs to.
   @inline(__always)
-  private mutating func extract(_ index: Int, _ context: FlowContext) -> Bool {
+  private mutating func extract(_ index: Int, _ context: FlowContext) -> Bool? {
     let key = flows.key(index)
     let item = outputs.items + index
     let length = Int(batch.frames[index].length)
@@ -113,6 +117,7 @@ extension Pipeline {
       extent = KeyExtraction.extract(
         item.pointee.header, count: Int(item.pointee.headerLength), frameLength: length, into: key)
     }
+    if extent.isCut { return nil }
     // What a key does not have is 0.
     if extent.words == FlowCache.shortWords {
       UnsafeMutableRawPointer(key + FlowCache.shortWords).storeBytes(of: .zero, as: SIMD8<UInt64>.self)
@@ -157,6 +162,7 @@ extension Pipeline {
   ) -> UnsafeMutablePointer<FlowEntry>? {
     let cache = context.cache
     let tables = context.flows.pointee.tables
+    if found != nil { cache.pointee.renewals &+= 1 }
     if let found, let program = found.pointee.program?.takeUnretainedValue() {
       if tables.isUnaffected(program.decision, since: found.pointee.generation &- 1) {
         found.pointee.generation = context.flows.pointee.generation
@@ -164,6 +170,7 @@ extension Pipeline {
       }
       cache.pointee.remove(found - cache.pointee.entries)
     }
+    cache.pointee.misses &+= 1
     let key = flows.key(index)
     var words = FlowWords()
     for word in 0..<FlowWords.packetCount { words[word] = key[word] }
@@ -347,13 +354,18 @@ extension Pipeline {
   }
 
   /// Some times a second.
-  func beginFlowRound(at time: UInt64) {
+  func beginFlowRound(at time: UInt64, _ counters: WorkCounters) {
     guard let cache = flows.cache else { return }
+    cache.pointee.report(to: counters)
     cache.pointee.beginRound()
     cache.pointee.age(limit: 512, at: time)
   }
 
-  func finishFlows() { flows.cache?.pointee.finish() }
+  func finishFlows(_ counters: WorkCounters) {
+    guard let cache = flows.cache else { return }
+    cache.pointee.finish()
+    cache.pointee.report(to: counters)
+  }
 }
 
 extension UnsafeRawPointer {

@@ -224,6 +224,42 @@ import Testing
     }
   }
 
+  @Test func `Headers nobody looks to the end of cannot slip past a flow`() throws {
+    let bench = try bench(
+      2, [flow([(.ethernetType, 0x86DD), (.ipProtocol, 17)], []), flow(priority: 1, [], [.output(PortNumber(2))])])
+    func packet(options: Int) -> [UInt8] {
+      let datagram: [UInt8] = [0, 9, 0, 9, 0, 8, 0, 0]
+      let length = 8 * options + datagram.count
+      var bytes: [UInt8] = [0x60, 0, 0, 0, UInt8(length >> 8), UInt8(length & 0xFF), options == 0 ? 17 : 60, 64]
+      bytes += [UInt8](repeating: 1, count: 32)
+      for option in 0..<options { bytes += [option == options - 1 ? 17 : 60, 0, 1, 4, 0, 0, 0, 0] }
+      return bytes + datagram
+    }
+    for options in [0, 1, 22, 23, 24, 25, 40, 150] {
+      bench.send(frame(to: b, from: a, type: 0x86DD, payload: packet(options: options)), at: 0)
+      #expect(bench.received(at: 1).isEmpty, "\(options) options")
+    }
+    let counted = bench.statistics(0)
+    #expect(counted[.flow] + counted[.headersTooLong] == 8)
+    #expect(counted[.flow] >= 3 && counted[.headersTooLong] >= 2)
+  }
+
+  @Test func `What the cache holds can be seen`() throws {
+    let bench = try bench(
+      2, [flow([(.ethernetDestination, UInt128(b))], [.output(PortNumber(2))]), flow(priority: 1, [], [])])
+    for _ in 0..<5 { bench.send(frame(to: b, from: a), at: 0) }
+    bench.send(frame(to: a, from: b), at: 0)
+    func cache() -> FlowCacheStatistics { bench.datapath.pollThreadStatistics()[0].flowCache }
+    while cache().entries < 2 {}
+    #expect(cache().misses == 2)
+    #expect(cache().masks >= 1)
+    try bench.pipeline.apply([FlowModification(.add, flow(table: 9, [], []))])
+    bench.send(frame(to: b, from: a), at: 0)
+    while cache().renewals == 0 {}
+    // Nobody looks at table 9: the decision stands.
+    #expect(cache().misses == 2)
+  }
+
   @Test func `A learned flow takes over, is refreshed by traffic, and goes when it ends`() throws {
     var learn = LearnAction()
     learn.table = 1
