@@ -23,13 +23,13 @@ public struct FlowFormatter {
   public func rule(_ rule: FlowRule, now: UInt64) -> String {
     let flow = rule.description
     let age = elapsed(since: rule.created, now: now)
-    let idle = elapsed(since: max(rule.counters.lastUsed, rule.modified), now: now) / 1000
+    let idle = elapsed(since: max(rule.counters.lastUsed, rule.created), now: now) / 1000
     let unmodified = elapsed(since: rule.modified, now: now) / 1000
     var text = " cookie=\(TextNumber.hexadecimal(flow.cookie, digits: 1)), duration=\(Self.seconds(age)), "
     text += "table=\(flow.table), n_packets=\(rule.counters.packets), n_bytes=\(rule.counters.bytes), "
-    text += settings(flow) + "idle_age=\(min(idle, 65535)), "
+    text += settings(flow) + "idle_age=\(idle), "
     // Said only where it is not the duration.
-    if unmodified != age / 1000 { text += "hard_age=\(min(unmodified, 65535)), " }
+    if unmodified != age / 1000 { text += "hard_age=\(unmodified), " }
     return text + matchAndActions(flow)
   }
 

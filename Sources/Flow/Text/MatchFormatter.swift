@@ -175,6 +175,10 @@ enum FrameFields {
       for field in [Field.tcpSource, .tcpDestination, .tcpFlags, .ndTarget, .ndSourceMAC, .ndTargetMAC] {
         mask[field] = 0
       }
+    } else if mask[.ndTarget] != 0 {
+      // Solicitations and advertisements have both, in a manner of speaking.
+      mask[.ndSourceMAC] = .max
+      mask[.ndTargetMAC] = .max
     }
     for index in FlowWords.packetCount..<FlowWords.count {
       let bits = key[index]
