@@ -51,7 +51,7 @@ struct Invocation {
     -> [(name: String, value: String?)]
   {
     var own: [(name: String, value: String?)] = []
-    for (option, value) in try Self.options(in: word, Self.known, &rest) {
+    for (option, value) in try Self.options(in: word, &rest) {
       let isGlobal = try options.apply(option, value)
       if !isGlobal { own.append((option.name, value)) }
     }
@@ -60,14 +60,23 @@ struct Invocation {
 
   private static let known =
     GlobalOptions.table.map(\.syntax) + GlobalOptions.accepted + Command.all.flatMap(\.options)
+  /// Those that `ovs-vsctl` has: what it takes for one of them by its beginning is not ambiguous here.
+  private static let familiar =
+    GlobalOptions.table.map(\.syntax) + GlobalOptions.accepted
+    + Command.all.filter { $0.group != .flow }.flatMap(\.options)
+
+  private static func option(named name: String) throws(CommandError) -> OptionSyntax {
+    let isFamiliar = !known.contains { $0.name == name } && familiar.contains { $0.name.hasPrefix(name) }
+    return try OptionSyntax.resolve(name, among: isFamiliar ? familiar : known)
+  }
 
   /// The options in one word: a long one, or a bundle of letters.
-  private static func options(in word: String, _ known: [OptionSyntax], _ rest: inout ArraySlice<String>)
+  private static func options(in word: String, _ rest: inout ArraySlice<String>)
     throws(CommandError) -> [(OptionSyntax, String?)]
   {
     if word.hasPrefix("--") {
       let (name, attached) = splitAtEquals(word.dropFirst(2))
-      let option = try OptionSyntax.resolve(name, among: known)
+      let option = try Self.option(named: name)
       if option.argument == nil, attached != nil {
         throw .usage("option '--\(option.name)' doesn't allow an argument")
       }

@@ -119,10 +119,16 @@ struct InvocationTests {
     #expect(Set(global).count == global.count)
   }
 
-  @Test func runtimeCommandsStandAlone() throws {
-    let invocation = try Invocation(["--format=json", "fdb", "br0"])
-    let request = try #require(ControlRequest(invocation.requests[0], invocation.options.style))
-    #expect(request.method == "fdb/show")
-    #expect(request.arguments == ["br0", "--format=json"])
+  @Test func commandsOnFlowsTakeOptionsBehindTheirName() throws {
+    let invocation = try Invocation([
+      "--bundle", "add-flows", "br0", "-", "-O", "OpenFlow13", "--", "dump-flows", "br0", "--sort",
+      "--no-names",
+    ])
+    #expect(invocation.requests.map(\.arguments) == [["br0", "-"], ["br0"]])
+    #expect(invocation.requests[0].has("bundle"))
+    #expect(invocation.requests[1].has("sort") && invocation.requests[1].value("sort") == nil)
+    #expect(invocation.requests.allSatisfy { $0.command.asksDaemon })
+    #expect(error(["dump-flows", "br0", "--strict"])?.exitStatus == 2)
+    #expect(error(["trace", "br0", "--pcap"])?.exitStatus == 2)
   }
 }
