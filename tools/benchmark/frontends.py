@@ -94,7 +94,7 @@ class Generator:
     def end(self):
         limit = self.settings.get("seconds", 3) + 30
         answers = [self._answer(process, limit) for process in self.processes]
-        total = {key: sum(answer[key] for answer in answers) for key in ("sent", "received", "lost", "mpps")}
+        total = {key: sum(answer[key] for answer in answers) for key in ("sent", "received", "lost", "missing", "mpps")}
         return {**answers[0], **total}
 
     def run(self, **settings):

@@ -10,12 +10,17 @@
 //   length=64                 bytes of a frame, without its check sequence
 //   stations=1                stations of each port, which take turns
 //   flows=1                   UDP port pairs of each port, which take turns
+//   spread=0                  1: flows differ in their addresses too, as `five_tuple` in flow_rules.py says
+//   first=0                   the number of the first of these flows
 //   window=256                frames of a port that may be under way: none is lost for want of room
 //   rate=0                    frames per second of each port, at even distances; 0: as many as the window lets through
 //   learn=0                   1: each station sends one frame, and that is all
 //   oneway=0                  1: only even ports send
 //   latency=0                 1: the time each frame took, by the time-stamp counter in its payload
 //   yield=0                   1: another generator shares the processor, so give it up after each round
+//
+// `lost` are frames that were given up on while traffic went on; `missing` are all that had not arrived 20 ms after it
+// ended.
 //
 // One thread does everything. It must not share its processor with the switch's poll thread.
 #include <inttypes.h>
@@ -73,7 +78,7 @@ static double percentile_ns(double share, uint64_t samples) {
 
 struct traffic {
   double seconds, rate;
-  uint64_t warm, length, stations, flows, window, learn, oneway, latency, yield;
+  uint64_t warm, length, stations, flows, window, learn, oneway, latency, yield, spread, first;
 };
 
 static void set_address(uint8_t *address, uint32_t number, uint32_t station) {
@@ -106,6 +111,30 @@ static void make_frame(struct rte_mempool *pool, void *context, void *object, un
   udp->dgram_len = rte_cpu_to_be_16(traffic->length - sizeof *ethernet - sizeof *ip);
 }
 
+// No two numbers give the same one. flow_rules.py has to agree.
+static uint32_t mixed(uint32_t number) {
+  number *= 0x9e3779b1;
+  number ^= number >> 15;
+  number *= 0x85ebca6b;
+  return number ^ number >> 13;
+}
+
+// Sends from 10.0.0.0/12 to 10.16.0.0/12, and back from odd ports: 20 bits of each address, and 10 of each port.
+static void spread_frame(const struct port *port, struct rte_ipv4_hdr *ip, struct rte_udp_hdr *udp) {
+  uint32_t bits = mixed(port->flow), odd = port->number & 1;
+  uint32_t source = RTE_IPV4(10, odd ? 16 : 0, 0, 0) | (bits & 0xfffff);
+  uint32_t destination = RTE_IPV4(10, odd ? 0 : 16, 0, 0) | bits >> 12;
+  ip->src_addr = rte_cpu_to_be_32(source);
+  ip->dst_addr = rte_cpu_to_be_32(destination);
+  uint32_t sum = 0x4500 + rte_be_to_cpu_16(ip->total_length) + (64 << 8 | IPPROTO_UDP);
+  sum += (source >> 16) + (source & 0xffff) + (destination >> 16) + (destination & 0xffff);
+  sum = (sum >> 16) + (sum & 0xffff);
+  sum += sum >> 16;
+  ip->hdr_checksum = rte_cpu_to_be_16(~sum);
+  udp->src_port = rte_cpu_to_be_16(1024 + (bits >> 3 & 1023));
+  udp->dst_port = rte_cpu_to_be_16(1024 + (bits >> 17 & 1023));
+}
+
 // Frames are made once per command; what differs between two frames is written here.
 static void address_frame(struct port *port, const struct traffic *traffic, struct rte_mbuf *mbuf, uint64_t now) {
   uint8_t *frame = rte_pktmbuf_mtod(mbuf, uint8_t *);
@@ -114,10 +143,15 @@ static void address_frame(struct port *port, const struct traffic *traffic, stru
   set_address(frame + 6, port->number, port->station);
   if (++port->station == traffic->stations) port->station = 0;
   if (traffic->flows > 1) {
-    struct rte_udp_hdr *udp = (void *)(frame + sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv4_hdr));
-    udp->src_port = rte_cpu_to_be_16(1024 + port->flow % 50000);
-    udp->dst_port = rte_cpu_to_be_16(1024 + port->flow / 50000);
-    if (++port->flow == traffic->flows) port->flow = 0;
+    struct rte_ipv4_hdr *ip = (void *)(frame + sizeof(struct rte_ether_hdr));
+    struct rte_udp_hdr *udp = (void *)(ip + 1);
+    if (traffic->spread) {
+      spread_frame(port, ip, udp);
+    } else {
+      udp->src_port = rte_cpu_to_be_16(1024 + port->flow % 50000);
+      udp->dst_port = rte_cpu_to_be_16(1024 + port->flow / 50000);
+    }
+    if (++port->flow == traffic->first + traffic->flows) port->flow = traffic->first;
   }
   if (traffic->latency) memcpy(frame + stamp_offset, &now, sizeof now);
   mbuf->data_len = mbuf->pkt_len = traffic->length;
@@ -198,6 +232,22 @@ static void totals(uint64_t *sent, uint64_t *received) {
   }
 }
 
+// Takes what a run left under way, so that the next begins with empty rings; returns how much never came.
+static uint64_t drain(void) {
+  struct rte_mbuf *mbufs[burst];
+  uint64_t end = rte_rdtsc() + rte_get_tsc_hz() / 50, sent, received;
+  while (rte_rdtsc() < end) {
+    for (unsigned index = 0; index < port_count; index++) {
+      unsigned count = rte_eth_rx_burst(index, 0, mbufs, burst);
+      ports[index].received += count;
+      rte_pktmbuf_free_bulk(mbufs, count);
+    }
+    sched_yield();  // another generator may still be counting
+  }
+  totals(&sent, &received);
+  return sent > received ? sent - received : 0;
+}
+
 static void run(const struct traffic *traffic) {
   uint64_t hz = rte_get_tsc_hz(), start = rte_rdtsc(), now = start;
   uint64_t count_from = start + traffic->warm * hz / 1000, end = count_from + (uint64_t)(traffic->seconds * hz);
@@ -206,7 +256,7 @@ static void run(const struct traffic *traffic) {
   memset(histogram, 0, sizeof histogram);
   for (unsigned index = 0; index < port_count; index++) {
     uint32_t number = ports[index].number;
-    ports[index] = (struct port){.number = number, .progress_time = start};
+    ports[index] = (struct port){.number = number, .flow = traffic->first, .progress_time = start};
   }
   rte_mempool_obj_iter(transmit_pool, make_frame, (void *)(uintptr_t)traffic);
   while (now < end) {
@@ -231,23 +281,14 @@ static void run(const struct traffic *traffic) {
   for (unsigned step = 0; step < 64 * 64; step++) samples += histogram[step];
   for (unsigned index = 0; index < port_count; index++) excused += ports[index].excused;
   double seconds = (double)(now - count_from) / hz;
+  uint64_t missing = drain();
   printf("{\"sent\": %" PRIu64 ", \"received\": %" PRIu64 ", \"lost\": %" PRIu64
-         ", \"seconds\": %.6f, \"mpps\": %.6f, \"samples\": %" PRIu64 ", \"p50_ns\": %.0f, \"p99_ns\": %.0f}\n",
-         sent - sent_before, received - received_before, excused, seconds,
+         ", \"missing\": %" PRIu64 ", \"seconds\": %.6f, \"mpps\": %.6f, \"samples\": %" PRIu64
+         ", \"p50_ns\": %.0f, \"p99_ns\": %.0f}\n",
+         sent - sent_before, received - received_before, excused, missing, seconds,
          seconds > 0 ? (received - received_before) / seconds / 1e6 : 0, samples, percentile_ns(0.5, samples),
          percentile_ns(0.99, samples));
   fflush(stdout);
-}
-
-// Takes what a run left under way, so that the next begins with empty rings.
-static void drain(void) {
-  struct rte_mbuf *mbufs[burst];
-  uint64_t end = rte_rdtsc() + rte_get_tsc_hz() / 50;
-  while (rte_rdtsc() < end) {
-    for (unsigned index = 0; index < port_count; index++)
-      rte_pktmbuf_free_bulk(mbufs, rte_eth_rx_burst(index, 0, mbufs, burst));
-    sched_yield();  // another generator may still be counting
-  }
 }
 
 // ---- Commands ------------------------------------------------------------------------------------------------------
@@ -257,7 +298,8 @@ static bool parse(char *line, struct traffic *traffic) {
   const struct { const char *key; uint64_t *value; } numbers[] = {
       {"warm", &traffic->warm},     {"length", &traffic->length}, {"stations", &traffic->stations},
       {"flows", &traffic->flows},   {"window", &traffic->window}, {"learn", &traffic->learn},
-      {"oneway", &traffic->oneway}, {"yield", &traffic->yield},   {"latency", &traffic->latency}};
+      {"oneway", &traffic->oneway}, {"yield", &traffic->yield},   {"latency", &traffic->latency},
+      {"spread", &traffic->spread}, {"first", &traffic->first}};
   char *word = strtok(line, " \n");
   if (!word || strcmp(word, "traffic") != 0) return false;
   while ((word = strtok(NULL, " \n"))) {
@@ -275,7 +317,8 @@ static bool parse(char *line, struct traffic *traffic) {
     if (!known) return false;
   }
   return traffic->length >= stamp_offset + 8 && traffic->length <= 1600 && traffic->stations > 0 &&
-         traffic->stations < 1 << 24 && traffic->flows > 0 && traffic->flows < 1000000000;
+         traffic->stations < 1 << 24 && traffic->flows > 0 && traffic->flows < 1000000000 &&
+         traffic->first < 1000000000;
 }
 
 static void open_port(unsigned index) {
@@ -306,7 +349,6 @@ int main(int count, char **arguments) {
     struct traffic traffic;
     if (parse(line, &traffic)) {
       run(&traffic);
-      drain();
     } else {
       printf("{\"error\": \"not understood; see the head of generator.c\"}\n");
       fflush(stdout);

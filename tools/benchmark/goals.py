@@ -18,6 +18,8 @@ def _verdict(goal, distance, value, limit, at_most, result):
     met = value <= limit if at_most else value >= limit
     if met:
         return Verdict(goal, distance, result, True)
+    if not limit:
+        return Verdict(goal, distance, result, False)
     share = abs(value / limit - 1) * 100
     return Verdict(goal, distance, result, False, f"{share:.0f} %" if share >= 1 else f"{share:.1f} %")
 
@@ -78,7 +80,8 @@ class Limit:
     unit: str
 
     def judge(self, series):
-        goal = _of(self.case, f"{self.metric} under {self.at_most:g} {self.unit}")
+        limit = f"under {self.at_most:g} {self.unit}" if self.at_most else f"no {self.unit}"
+        goal = _of(self.case, f"{self.metric} {limit}")
         for distance in series.distances(self.case, self.metric):
             ours = series.summary("switchd", self.case, self.metric, distance)
             if ours:
@@ -102,3 +105,20 @@ class Growth:
                 result = f"{ours:+.0f} cycles against {theirs:+.0f}"
                 met = ours < theirs
                 yield Verdict(goal, distance, result, met, "" if met else f"{ours - theirs:.0f} cycles")
+
+
+@dataclasses.dataclass
+class Slowdown:
+    """By what factor a frame gets dearer from the first case to another, against the peer's factor."""
+    start: str
+    end: str
+    peer: str
+
+    def judge(self, series):
+        goal = f"{self.start} → {self.end}: slows down less than {self.peer}"
+        for distance in series.distances(self.end, "cycles"):
+            figures = [series.summary(subject, case, "cycles", distance)
+                       for subject in ("switchd", self.peer) for case in (self.start, self.end)]
+            if all(figures):
+                ours, theirs = (end.median / start.median for start, end in (figures[:2], figures[2:]))
+                yield _verdict(goal, distance, ours, theirs, True, f"{ours:.2f} × against {theirs:.2f} ×")

@@ -24,6 +24,7 @@ METRICS = {
     "cpu": Metric("processor time", "% of a core", "lower"),
     "seconds": Metric("time", "s", "lower"),
     "memory": Metric("resident memory", "MiB", "lower"),
+    "missing": Metric("frames that were lost", "frames", "lower"),
     "hugepages": Metric("hugepages", "MiB", "lower"),
 }
 
@@ -57,6 +58,7 @@ class Series:
         # (case, metric) -> subject -> distance -> values, all in the order first seen
         self.values = {}
         self.dropped = 0
+        self.skipped = None  # why nothing is measured
         self.notes = []
 
     def add(self, subject, case, metric, value, distance=ANY):

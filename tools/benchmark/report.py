@@ -57,7 +57,9 @@ def goals_table(results):
         for verdict in found:
             text.append(f"| {row.name} | {verdict.goal} | {where(verdict.distance)} | {verdict.result} |"
                         f" {outcome(verdict)} |")
-        if error or not found:
+        if series.skipped:
+            text.append(f"| {row.name} | {row.title} | | {cell(series.skipped)} | skipped |")
+        elif error or not found:
             text.append(f"| {row.name} | {row.title} | | {cell(error) if error else NOT_MEASURED} | **failed** |")
     return "\n".join(text)
 
@@ -74,6 +76,8 @@ def section(row, series, error):
     parts = [f"## {row.title}", f"Row `{row.name}`, beside: {row.peers}."]
     if error:
         parts.append(f"**This row failed:** {cell(error)}")
+    if series.skipped:
+        parts.append(f"Not measured: {cell(series.skipped)}.")
     if series.values:
         parts.append(f"![{row.title}]({row.name}.svg)")
         table = ["| case | figure | distance | switch | best | median | runs |", "|---|---|---|---|---|---|---|"]
@@ -94,7 +98,8 @@ def section(row, series, error):
 
 def as_json(results, about):
     return {**about, "rows": [{
-        "row": row.name, "title": row.title, "error": error, "dropped": series.dropped, "notes": series.notes,
+        "row": row.name, "title": row.title, "error": error, "skipped": series.skipped, "dropped": series.dropped,
+        "notes": series.notes,
         "goals": [vars(verdict) for verdict in verdicts(row, series)],
         "results": [{
             "case": case, "metric": metric, "unit": METRICS[metric].unit, "switch": subject, "distance": distance,
@@ -110,6 +115,8 @@ def terminal(results):
         text.append(f"\n{row.name}: {row.title}")
         if error:
             text.append(f"  FAILED: {error}")
+        if series.skipped:
+            text.append(f"  skipped: {series.skipped}")
         for case, metric, subject, distance, summary in lines(series):
             text.append(f"  {case:22} {METRICS[metric].title:32} {where(distance):8} {subject:18} "
                         f"best {number(summary.best):>10}  median {number(summary.median):>10} "

@@ -3,6 +3,7 @@
 import dataclasses
 
 from . import rows_control as control
+from . import rows_flows as flows
 from . import rows_tcp as tcp
 from . import rows_vhost as vhost
 
@@ -34,4 +35,18 @@ ROWS = [
     Row("idle", "Idle, 8 vhost-user ports", "OVS-DPDK", control.idle, control.idle_goals),
     Row("ports", "1,000 ports added", "OVS userspace datapath", control.ports, control.ports_goals, 520),
     Row("start", "Start to first frame, and memory", "OVS-DPDK", control.start, control.start_goals),
+    Row("rules-998", "64 B, 998 rules in 20 masks, 1,024 → 100,000 concurrent 5-tuples", "OVS-DPDK", flows.many_masks,
+        flows.many_masks_goals, 360),
+    Row("port-to-port", "in_port → output, two flows", "OVS-DPDK", flows.port_to_port, flows.port_to_port_goals),
+    Row("pipeline", "64 B, three tables: push a VLAN tag, route, NORMAL", "OVS-DPDK", flows.pipeline,
+        flows.pipeline_goals),
+    Row("miss", "One-way latency of a flow's first frame, 998 rules that do not match and 60,000 that do",
+        "OVS-DPDK", flows.first_frames, flows.first_frames_goals),
+    Row("load", "100,000 flows loaded from a file, dumped, deleted", "OVS userspace datapath", flows.load,
+        flows.load_goals),
+    Row("million", "1,000,000 flows", "OVS-DPDK", flows.million, flows.million_goals, 600),
+    Row("churn", "64 B, 998 rules in 20 masks, flows changed at 1,000 a second", "OVS-DPDK", flows.churn,
+        flows.churn_goals),
+    Row("normal-only", "64 B and 1,518 B, only the flow NORMAL", "the build in $SWITCHD_BASELINE", flows.normal,
+        flows.normal_goals),
 ]

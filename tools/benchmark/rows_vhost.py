@@ -10,7 +10,7 @@ from .measurement import SLICE_SECONDS, Flow, Slice, Subject
 from .switches import OVSDPDK, POLL_CPU, Switchd, VhostLibrary
 
 
-def _forwarding(bench, switch, case, begin, end):
+def cost(bench, switch, case, begin, end):
     """Cycles per frame, and frames of all ports together, as the switch counts both."""
     def read():
         return switch.counters()._asdict()
@@ -24,16 +24,16 @@ def _forwarding(bench, switch, case, begin, end):
     return Flow(switch.name, switch, case, begin, read, end, derive)
 
 
-def _loop(bench, switch, length):
+def loop(bench, switch, length):
     """A switch with two ports between which frames circle."""
     # The length is that in memory, without a check sequence: 1,518 B take 1,504 after the Ethernet header.
-    loop = FrameLoop(bench.lab, switch.vhost_ports(2, mtu=max(1500, length - 14)))
-    return _forwarding(bench, switch, f"{length} B", lambda: loop.start(length), loop.stop)
+    frames = FrameLoop(bench.lab, switch.vhost_ports(2, mtu=max(1500, length - 14)))
+    return cost(bench, switch, f"{length} B", lambda: frames.start(length), frames.stop)
 
 
 def forwarding(length):
     def row(bench):
-        subjects = [_loop(bench, kind(bench.lab).start(POLL_CPU), length) for kind in (OVSDPDK, Switchd)]
+        subjects = [loop(bench, kind(bench.lab).start(POLL_CPU), length) for kind in (OVSDPDK, Switchd)]
         bench.interleave(subjects[::-1])
     return row
 
@@ -44,8 +44,8 @@ def forwarding_goals(length):
 
 
 def library(bench):
-    peer = _loop(bench, VhostLibrary(bench.lab).start(), 64)
-    ours = _loop(bench, Switchd(bench.lab).start(POLL_CPU), 64)
+    peer = loop(bench, VhostLibrary(bench.lab).start(), 64)
+    ours = loop(bench, Switchd(bench.lab).start(POLL_CPU), 64)
     bench.interleave([ours, peer])
 
 
@@ -57,19 +57,19 @@ library_goals = [Ratio("64 B", "cycles", "vhost PMD io", at_most=1)]
 MAC_TABLE = ("other_config:mac-table-size=1000000", "other_config:mac-aging-time=3600")
 
 
-def _generated(bench, kind, ports):
+def generated(bench, kind, ports):
     switch = kind(bench.lab).start(POLL_CPU, database=MAC_TABLE)
     return switch, Generator(bench.lab, switch.vhost_ports(ports))
 
 
-def _traffic(bench, switch, generator, case, **settings):
+def traffic(bench, switch, generator, case, **settings):
     """The generator's traffic between all ports, as fast as none of it is lost."""
     def end():
         figures = generator.end()
         if figures["lost"] > figures["sent"] / 1000:
             bench.series.note(f"{switch.name}, {case}: {figures['lost']:,} of {figures['sent']:,} frames were lost")
 
-    return _forwarding(bench, switch, case,
+    return cost(bench, switch, case,
                        lambda: generator.begin(seconds=bench.seconds + 0.7, warm=0, **settings), end)
 
 
@@ -77,9 +77,9 @@ def flows(bench):
     """100,000 UDP flows, half of them in each direction, in turn."""
     subjects = []
     for kind in (OVSDPDK, Switchd):
-        switch, generator = _generated(bench, kind, 2)
+        switch, generator = generated(bench, kind, 2)
         generator.learn()
-        subjects.append(_traffic(bench, switch, generator, "100,000 flows", flows=50000))
+        subjects.append(traffic(bench, switch, generator, "100,000 flows", flows=50000))
     bench.interleave(subjects[::-1])
 
 
@@ -99,7 +99,7 @@ def scale(bench):
     for ports in dict.fromkeys(ports for ports, _ in SCALES):
         pairs = []
         for kind in (OVSDPDK, Switchd):
-            pairs.append(_generated(bench, kind, ports))
+            pairs.append(generated(bench, kind, ports))
             if kind is OVSDPDK:  # every pair of addresses is a flow to it: let its cache hold them all, and keep them
                 pairs[-1][0].configure("set", "Open_vSwitch", ".", "other_config:flow-limit=2000000",
                                        "other_config:max-idle=60000")
@@ -115,7 +115,7 @@ def scale(bench):
                                       f" to learn from had arrived after {learned['seconds']:.0f} s")
                 if stations > 1000:  # caches fill before anything is counted
                     generator.run(seconds=6, warm=0, **settings)
-                subjects.append(_traffic(bench, switch, generator, _case(ports, stations), **settings))
+                subjects.append(traffic(bench, switch, generator, _case(ports, stations), **settings))
             bench.interleave(subjects)
         for switch, generator in pairs:
             generator.stop()
@@ -140,8 +140,11 @@ class Latency(Subject):
         length = SLICE_SECONDS if self.monitored else seconds
         for _ in range(max(1, round(seconds / length))):
             start = time.monotonic()
-            figures = self.generator.run(seconds=length, warm=50, oneway=1, latency=1, rate=self.rate)
+            figures = self.generator.run(**self.settings(length))
             yield Slice(start, time.monotonic(), figures)
+
+    def settings(self, seconds):
+        return {"seconds": seconds, "warm": 50, "oneway": 1, "latency": 1, "rate": self.rate}
 
     def combine(self, slices):
         sent, received = (sum(piece.figures[key] for piece in slices) for key in ("sent", "received"))
@@ -160,7 +163,7 @@ HALF = "50 % load"
 def latency(bench):
     pairs = []
     for kind in (OVSDPDK, Switchd):
-        switch, generator = _generated(bench, kind, 2)
+        switch, generator = generated(bench, kind, 2)
         generator.learn()
         if kind is OVSDPDK:
             # Both get the same load: half of what the peer can forward in this direction.

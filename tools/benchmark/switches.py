@@ -6,6 +6,8 @@ is pinned to that processor and everything else of it to processor 0, beside the
 
 import collections
 import json
+import os
+import pathlib
 import re
 import signal
 import time
@@ -72,6 +74,10 @@ class DatabaseSwitch(Switch):
     def add_tap(self, name):
         self.configure("add-port", "br0", name, "--", "set", "Interface", name, "type=tap")
 
+    def replace_flows(self, path):
+        self.flow_command("del-flows")
+        self.flow_command("add-flows", path)
+
     def settle(self, ready):
         wait_until(f"{self.name} gets ready", lambda: (self.process.check(), ready())[1], 30, 0.01)
 
@@ -102,6 +108,10 @@ class Switchd(DatabaseSwitch):
         return command([self.programs / "switchctl", "--timeout=50", *arguments], timeout,
                        {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", **self.environment})
 
+    def flow_command(self, verb, *arguments, timeout=280):
+        return command([self.programs / "switchctl", f"--timeout={timeout}", verb, "br0", *arguments], timeout,
+                       {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", **self.environment})
+
     def control_socket(self):
         return next(iter(self.directory.glob(f"switchd.{self.process.pid}.ctl")), None)
 
@@ -111,6 +121,13 @@ class Switchd(DatabaseSwitch):
         column = {name: index for index, name in enumerate(table["headings"])}
         rows = table["data"]
         return Counters(sum(row[column["frames"]] for row in rows), sum(row[column["busy_cycles"]] for row in rows))
+
+
+class SwitchdBefore(Switchd):
+    """Another build of it: the programs in $SWITCHD_BASELINE."""
+
+    name, slug = "switchd before", "switchd-before"
+    programs = pathlib.Path(os.environ.get("SWITCHD_BASELINE") or "/nonexistent")
 
 
 class OpenVSwitch(DatabaseSwitch):
@@ -152,6 +169,10 @@ class OpenVSwitch(DatabaseSwitch):
 
     def configure(self, *arguments, timeout=60):
         return command(["ovs-vsctl", f"--db=unix:{self.directory}/db.sock", "--timeout=50", *arguments], timeout)
+
+    def flow_command(self, verb, *arguments, timeout=280):
+        return command(["ovs-ofctl", "--protocols=OpenFlow15", f"--timeout={timeout}", verb,
+                        f"unix:{self.directory}/br0.mgmt", *arguments], timeout)
 
     def control_socket(self):
         return next(iter(self.directory.glob(f"ovs-vswitchd*.{self.process.pid}.ctl")), None)
