@@ -70,7 +70,7 @@ import Testing
     #expect(try warning.match("nw_src=10.0.0.1,in_port=1") == (try parser.match("in_port=1")))
     #expect(
       warnings == [
-        "“in_port=1,nw_src=10.0.0.1” asks for headers of protocols it does not name; it was taken as “in_port=1”"
+        "\"in_port=1,nw_src=10.0.0.1\" asks for headers of protocols it does not name; it was taken as \"in_port=1\""
       ])
     warnings = []
     #expect(try warning.match("ip,tp_dst=80") == (try parser.match("ip")))
@@ -101,13 +101,13 @@ import Testing
 
   @Test func `Errors say what to write instead`() {
     let errors = [
-      ("tcp,tp_dst=70000", "tcp_dst=“70000” is not valid: the value must fit in its 16 bits"),
+      ("tcp,tp_dst=70000", "tcp_dst=\"70000\" is not valid: the value must fit in its 16 bits"),
       (
         "in_port=eth0",
-        "in_port=“eth0” is not valid: give the number or the name of a port of the bridge, or LOCAL"
+        "in_port=\"eth0\" is not valid: give the number or the name of a port of the bridge, or LOCAL"
       ),
       ("nw_src", "the field nw_src needs a value: nw_src=VALUE"),
-      ("nwsrc=1", "there is no field or option “nwsrc” here; see ovs-fields(7) for names of fields"),
+      ("nwsrc=1", "there is no field or option \"nwsrc\" here; see ovs-fields(7) for names of fields"),
     ]
     for (text, message) in errors {
       #expect(throws: FlowError(message)) { try parser.match(text) }

@@ -87,6 +87,24 @@ import Testing
     }
   }
 
+  @Test func `Messages are short and show no control characters`() {
+    let junk = "\u{1B}[2J" + String(repeating: "x", count: 5000)
+    for text in [
+      "\(junk)=1,actions=drop", "reg0=\(junk),actions=drop", "actions=\(junk)", "actions=learn(\(junk)=5)",
+      "actions=load:\(junk)->reg0", "actions=set_field:1->\(junk)", "actions=controller(\(junk)=1)",
+      "table=\(junk)",
+      "actions=conjunction(\(junk))", "cookie=\(junk),actions=drop", "tun_\(junk)=5,actions=drop",
+    ] {
+      do {
+        _ = try FlowParser().flow(text, for: .add)
+        Issue.record("accepted: \(text)")
+      } catch {
+        #expect(error.description.utf8.count < 400)
+        #expect(error.description.utf8.allSatisfy { $0 >= 0x20 })
+      }
+    }
+  }
+
   @Test func `What is too long, too deep or too much is refused`() {
     let parser = FlowParser()
     let long = "actions=" + String(repeating: "x", count: FlowParser.maximumLength)

@@ -31,7 +31,7 @@ import Testing
         "arp,reg0=0x4,metadata=0x3,in_port=1,dl_vlan=5,dl_vlan_pcp=3,vlan_tci1=0x0000,\(noMAC),arp_spa=1.2.3.4,arp_tpa=0.0.0.0,arp_op=1,arp_sha=00:00:00:00:00:00,arp_tha=00:00:00:00:00:00"
       ),
       (
-        "in_port=1,icmp,icmp_type=4,nw_frag=later",
+        "in_port=1,icmp,nw_frag=later",
         "icmp,in_port=1,\(untagged),nw_src=0.0.0.0,nw_dst=0.0.0.0,\(ip),nw_frag=later"
       ),
       (

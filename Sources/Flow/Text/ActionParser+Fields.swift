@@ -58,7 +58,7 @@ extension ActionParser {
     guard let field = FieldName.short[fieldName.string] else {
       if fieldName.contains(.bracket) || FieldName.long[fieldName.string] != nil {
         throw FlowError(
-          "set_field:\(text.quoted) sets whole fields, as reg0; use load:VALUE->\(fieldName.string) for bits of one"
+          "set_field:\(text.quoted) sets whole fields, as reg0; use load:VALUE->\(fieldName.shown) for bits of one"
         )
       }
       _ = try FieldName.find(fieldName)
@@ -87,7 +87,7 @@ extension ActionParser {
     }
     guard value & ~bits.ones == 0 else {
       throw FlowError(
-        "load:\(text.quoted): the value does not fit in the \(bits.count) bits of \(name.string)")
+        "load:\(text.quoted): the value does not fit in the \(bits.count) bits of \(name.shown)")
     }
     if bits.count <= 64 { return [.load(value, bits)] }
     return [

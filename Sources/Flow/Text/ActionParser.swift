@@ -96,7 +96,7 @@ struct ActionParser {
       return .outputField(try SubField(text: text))
     }
     if text.contains(.equals) {
-      throw FlowError("output(\(text.string)) is not supported: frames are sent whole; write output:PORT")
+      throw FlowError("output(\(text.shown)) is not supported: frames are sent whole; write output:PORT")
     }
     throw FlowError(
       "output:\(text.quoted): there is no such port; give the number or the name of a port of the bridge, a reserved port as NORMAL, or bits of a field"
@@ -159,7 +159,7 @@ struct ActionParser {
         throw FlowError("resubmit(…,ct) is not supported: this switch does not track connections")
       }
       throw FlowError(
-        "resubmit(\(text.string)): write resubmit(PORT,TABLE), resubmit(,TABLE) or resubmit:PORT")
+        "resubmit(\(text.shown)): write resubmit(PORT,TABLE), resubmit(,TABLE) or resubmit:PORT")
     }
     var port: PortNumber?
     let word = portText.trimmed
@@ -188,9 +188,9 @@ struct ActionParser {
       let (clauseText, countText) = clauses.trimmed.split(at: .slash),
       let id = TextNumber.integer(idText.trimmed), id <= UInt32.max,
       let clause = TextNumber.integer(clauseText), let count = TextNumber.integer(countText)
-    else { throw FlowError("conjunction(\(text.string)): write conjunction(ID,CLAUSE/CLAUSES)") }
+    else { throw FlowError("conjunction(\(text.shown)): write conjunction(ID,CLAUSE/CLAUSES)") }
     guard count >= 2, count <= 64, clause >= 1, clause <= count else {
-      throw FlowError("conjunction(\(text.string)): there are 2 to 64 clauses, and the first is 1")
+      throw FlowError("conjunction(\(text.shown)): there are 2 to 64 clauses, and the first is 1")
     }
     return .conjunction(id: UInt32(id), clause: UInt8(clause), clauses: UInt8(count))
   }
@@ -231,7 +231,7 @@ struct ActionParser {
 
   /// The number `text` is.
   ///
-  /// - Parameter what: what it should be: “a table, 0 to 254”.
+  /// - Parameter what: what it should be: \"a table, 0 to 254\".
   func number<Number: FixedWidthInteger>(
     _ text: Text, _ name: String, _ what: String, upTo limit: Number = .max
   ) throws(FlowError) -> Number {

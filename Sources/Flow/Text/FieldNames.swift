@@ -45,7 +45,7 @@ enum FieldName {
   }
 
   static func unsupported(_ name: Text) -> FlowError {
-    FlowError("the field \(name.string) is not supported: this switch does not match or set it")
+    FlowError("the field \(name.shown) is not supported: this switch does not match or set it")
   }
 }
 

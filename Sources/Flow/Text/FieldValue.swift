@@ -161,7 +161,7 @@ enum TCPFlagsText {
       rest = rest.dropFirst(name.count)
       guard let bit = bit(name) else { throw invalid(text) }
       guard result.mask & bit == 0 else {
-        throw FlowError("tcp_flags=\(text.quoted) names the flag \(name.string) twice; name it once")
+        throw FlowError("tcp_flags=\(text.quoted) names the flag \(name.shown) twice; name it once")
       }
       result.mask |= bit
       if sign != .hyphen { result.value |= bit }

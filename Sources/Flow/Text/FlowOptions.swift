@@ -67,7 +67,7 @@ struct FlowOptions {
     guard let (value, mask) = pair.value.split(at: .slash) else {
       guard allowsActions else {
         throw FlowError(
-          "cookie=\(pair.value.quoted) selects no flows without a mask; write cookie=\(pair.value.string)/-1")
+          "cookie=\(pair.value.quoted) selects no flows without a mask; write cookie=\(pair.value.shown)/-1")
       }
       guard !hasCookieMask else { throw bothCookies }
       modification.flow.cookie = try cookie(pair.value)

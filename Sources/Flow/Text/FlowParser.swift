@@ -47,14 +47,16 @@ public struct FlowParser {
     let text = try limited(line).prefix { $0 != UInt8(ascii: "#") }.trimmed
     guard !text.isEmpty else { return nil }
     let word = text.prefix { !$0.isSpace && $0 != .comma && $0 != .equals }
-    let commands: [(StaticString, FlowModification.Command)] = [
-      ("add", .add), ("modify", .modify), ("modify_strict", .modifyStrict), ("delete", .delete),
-      ("delete_strict", .deleteStrict),
-    ]
-    for (name, command) in commands where word.equals(name) {
-      return try flow(text.dropFirst(word.count), for: command)
+    let command: FlowModification.Command
+    switch word.count <= 13 ? word.string : "" {
+    case "add": command = .add
+    case "modify": command = .modify
+    case "modify_strict": command = .modifyStrict
+    case "delete": command = .delete
+    case "delete_strict": command = .deleteStrict
+    default: return try flow(text, for: .add)
     }
-    return try flow(text, for: .add)
+    return try flow(text.dropFirst(word.count), for: command)
   }
 
   /// Reads the FLOW argument of `dump-flows`, which selects as that of `del-flows` does; `cookie` needs a mask.
@@ -113,7 +115,7 @@ public struct FlowParser {
     let result = match.normalized
     if let warn, result != match {
       let (before, after) = (FlowFormatter().match(match), FlowFormatter().match(result))
-      warn("“\(before)” asks for headers of protocols it does not name; it was taken as “\(after)”")
+      warn("\"\(before)\" asks for headers of protocols it does not name; it was taken as \"\(after)\"")
     }
     return result
   }

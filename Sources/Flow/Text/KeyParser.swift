@@ -12,7 +12,7 @@ extension FlowParser {
     while let pair = reader.next() {
       guard !pair.key.contains(.bracket) else {
         throw FlowError(
-          "\(pair.key.quoted): a frame has whole fields; give \(pair.key.prefix { $0 != .bracket }.string)=VALUE"
+          "\(pair.key.quoted): a frame has whole fields; give \(pair.key.prefix { $0 != .bracket }.shown)=VALUE"
         )
       }
       if let field = FieldName.short[pair.key.string] {

@@ -45,7 +45,7 @@ struct LearnParser {
 
   private func number<Number: FixedWidthInteger>(_ pair: TextPair, _ what: String) throws(FlowError) -> Number
   {
-    try ActionParser(ports: ports).number(pair.value, "learn(\(pair.key.string)=…)", what)
+    try ActionParser(ports: ports).number(pair.value, "learn(\(pair.key.shown)=…)", what)
   }
 
   private func match(_ pair: TextPair) throws(FlowError) -> LearnAction.Item {
@@ -77,16 +77,16 @@ struct LearnParser {
 
   private func load(_ text: Text) throws(FlowError) -> LearnAction.Item {
     guard let (source, destination) = text.splitAtArrow() else {
-      throw FlowError("learn(load:\(text.string)): write load:FIELD->FIELD or load:NUMBER->FIELD")
+      throw FlowError("learn(load:\(text.shown)): write load:FIELD->FIELD or load:NUMBER->FIELD")
     }
     let bits = try ActionParser(ports: ports).writable(try SubField(text: destination.trimmed))
     if source.first?.isDigit == true {
-      return .load(bits, .immediate(try immediate(source, bits, in: "load:\(text.string)")))
+      return .load(bits, .immediate(try immediate(source, bits, in: "load:\(text.shown)")))
     }
     let from = try SubField(text: source.trimmed)
     guard from.count == bits.count else {
       throw FlowError(
-        "learn(load:\(text.string)): the source has \(from.count) bits and the destination \(bits.count); give as many of each"
+        "learn(load:\(text.shown)): the source has \(from.count) bits and the destination \(bits.count); give as many of each"
       )
     }
     return .load(bits, .field(from))

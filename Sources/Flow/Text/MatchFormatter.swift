@@ -67,13 +67,21 @@ private struct MatchWriter {
     let number = match.exact(.ipProtocol)
     switch type {
     case Match.ipv4Type:
-      let names: [UInt128: String] = [1: "icmp", 6: "tcp", 17: "udp", 132: "sctp"]
-      let name = number.flatMap { names[$0] }
-      return (name ?? "ip", true, name != nil)
+      switch number {
+      case 1: return ("icmp", true, true)
+      case 6: return ("tcp", true, true)
+      case 17: return ("udp", true, true)
+      case 132: return ("sctp", true, true)
+      default: return ("ip", true, false)
+      }
     case Match.ipv6Type:
-      let names: [UInt128: String] = [58: "icmp6", 6: "tcp6", 17: "udp6", 132: "sctp6"]
-      let name = number.flatMap { names[$0] }
-      return (name ?? "ipv6", true, name != nil)
+      switch number {
+      case 58: return ("icmp6", true, true)
+      case 6: return ("tcp6", true, true)
+      case 17: return ("udp6", true, true)
+      case 132: return ("sctp6", true, true)
+      default: return ("ipv6", true, false)
+      }
     case Match.arpType: return ("arp", true, false)
     case Match.rarpType: return ("rarp", true, false)
     case 0x8847: return ("mpls", true, false)

@@ -83,10 +83,10 @@ struct MatchParser {
   private mutating func setBits(_ pair: TextPair) throws(FlowError) {
     let bits = try SubField(text: pair.key)
     guard let value = TextNumber.integer(pair.value) else {
-      throw FlowError("\(pair.key.quoted) needs a number: \(pair.key.string)=NUMBER")
+      throw FlowError("\(pair.key.quoted) needs a number: \(pair.key.shown)=NUMBER")
     }
     guard value & ~bits.ones == 0 else {
-      throw FlowError("\(pair.value.quoted) does not fit in the \(bits.count) bits of \(pair.key.string)")
+      throw FlowError("\(pair.value.quoted) does not fit in the \(bits.count) bits of \(pair.key.shown)")
     }
     if bits.isAllAddressable, bits.field != .vlanVID {
       set(bits.field, FieldValue(value: value & bits.field.wholeMask, mask: bits.field.wholeMask))

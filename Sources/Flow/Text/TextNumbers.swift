@@ -115,7 +115,13 @@ extension TextNumber {
   }
 
   static func ethernet(_ value: UInt128) -> String {
-    (0..<6).map { hexByte(UInt8(truncatingIfNeeded: value >> UInt128(40 - 8 * $0))) }.joined(separator: ":")
+    let address = UInt64(truncatingIfNeeded: value)
+    var text = hexByte(UInt8(truncatingIfNeeded: address >> 40))
+    for shift in [32, 24, 16, 8, 0] as [UInt64] {
+      text += ":"
+      text += hexByte(UInt8(truncatingIfNeeded: address >> shift))
+    }
+    return text
   }
 
   static func hexByte(_ byte: UInt8) -> String {

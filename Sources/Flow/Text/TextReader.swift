@@ -13,8 +13,13 @@ extension Text {
 
   var string: String { String(decoding: self, as: UTF8.self) }
 
-  /// For error messages: not the whole of a long text.
-  var quoted: String { count <= 60 ? "“\(string)”" : "“\(prefix(60).string)…”" }
+  /// For error messages: not the whole of a long text, and nothing that a terminal would obey.
+  var shown: String {
+    let printable = prefix(60).map { $0 < 0x20 || $0 == 0x7F ? UInt8(ascii: "?") : $0 }
+    return String(decoding: printable, as: UTF8.self) + (count > 60 ? "…" : "")
+  }
+
+  var quoted: String { "\"\(shown)\"" }
 
   func equals(_ other: StaticString) -> Bool {
     count == other.utf8CodeUnitCount && elementsEqual(other.description.utf8)
@@ -80,7 +85,7 @@ struct TextPair {
   var hasValue: Bool
 
   /// As it was written, nearly: for error messages.
-  var description: String { hasValue ? "\(key.string)=\(value.string)" : key.string }
+  var description: String { hasValue ? "\(key.shown)=\(value.shown)" : key.shown }
 }
 
 struct TextReader {
