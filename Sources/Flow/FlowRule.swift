@@ -118,8 +118,10 @@ public final class FlowRule: Sendable {
   public func refresh(at time: UInt64) { _ = refreshTime.max(time, ordering: .relaxed) }
 
   /// Whether `key` has the values this rule asks for.
-  func matches(_ key: FlowWords) -> Bool {
-    for (place, word) in shape.words.enumerated() where key[word.index] & word.bits != values[place] {
+  @inline(__always)
+  func matches(_ key: some Words) -> Bool {
+    let words = shape.words
+    for place in words.indices where key[words[place].index] & words[place].bits != values[place] {
       return false
     }
     return true

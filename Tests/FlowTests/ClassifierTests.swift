@@ -88,7 +88,7 @@ import Testing
     }
   }
 
-  @Test func `A prefix far away is told by its first bit`() throws {
+  @Test func `A prefix far away is told by its first bits`() throws {
     let classifier = Classifier(seed: 1)
     for (address, bits) in [(0x0A00_0000, 8), (0x0A01_0000, 16), (0x0A01_0203, 32)] as [(UInt128, UInt128)] {
       var match = Match()
@@ -101,13 +101,13 @@ import Testing
     key[.ipv4Destination] = 0xC0A8_0101
     var mask = FlowWords()
     #expect(classifier.lookup(key, mask: &mask) == nil)
-    #expect(mask[.ipv4Destination] == 0x8000_0000)
+    #expect(mask[.ipv4Destination] == 0xF000_0000)
     #expect(mask[.ipv4Source] == 0)
     key[.ipv4Destination] = 0x0A80_0000
     mask = FlowWords()
     #expect(classifier.lookup(key, mask: &mask) != nil)
-    // The bit that tells 10.128 from 10.1 is the ninth.
-    #expect(mask[.ipv4Destination] == 0xFF80_0000)
+    // The bit that tells 10.128 from 10.1 is the ninth; bits are counted in fours.
+    #expect(mask[.ipv4Destination] == 0xFFF0_0000)
   }
 
   @Test func `A frame of another protocol does not depend on addresses`() {

@@ -71,17 +71,19 @@ extension Classifier {
   private func lookup(_ key: FlowWords, conjunction id: UInt32, mask: inout FlowWords) -> FlowRule? {
     var key = key
     key[.conjunctionID] = UInt128(id)
-    var tries = TrieWalks()
-    var best: FlowRule?
-    for subtable in subtables {
-      if let best, subtable.highestPriority <= best.priority { break }
-      guard var rule = subtable.find(key, mask: &mask, tries: &tries, self) else { continue }
-      if rule.isConjunctive {
-        guard let other = subtable.rules(below: rule).first(where: { !$0.isConjunctive }) else { continue }
-        rule = other
+    return FlowWords.withViews(key, &mask) { key, mask in
+      var tries = TrieWalks()
+      var best: FlowRule?
+      for subtable in subtables {
+        if let best, subtable.highestPriority <= best.priority { break }
+        guard var rule = subtable.find(key, mask: mask, tries: &tries, self) else { continue }
+        if rule.isConjunctive {
+          guard let other = subtable.rules(below: rule).first(where: { !$0.isConjunctive }) else { continue }
+          rule = other
+        }
+        if rule.priority > best?.priority ?? 0 || best == nil { best = rule }
       }
-      if best == nil || rule.priority > best!.priority { best = rule }
+      return best
     }
-    return best
   }
 }

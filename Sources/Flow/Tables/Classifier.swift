@@ -35,16 +35,22 @@ final class Classifier {
   ///
   /// - Parameter mask: set in addition to the bits of `key` that the answer depended on.
   func lookup(_ key: FlowWords, mask: inout FlowWords) -> FlowRule? {
+    var clauses = ContiguousArray<ConjunctiveCandidate>()
+    let best = FlowWords.withViews(key, &mask) { self.best($0, mask: $1, clauses: &clauses) }
+    return clauses.isEmpty ? best : resolve(clauses, best, key, mask: &mask)
+  }
+
+  /// The best rule that is no clause, and the clauses that are better.
+  private func best(
+    _ key: WordsView, mask: MaskView, clauses: inout ContiguousArray<ConjunctiveCandidate>
+  ) -> FlowRule? {
     var tries = TrieWalks()
     var best: FlowRule?
     var priority = -1
-    var clauses = ContiguousArray<ConjunctiveCandidate>()
     for subtable in subtables {
       if Int(subtable.highestPriority) <= priority { break }
-      guard let rule = subtable.find(key, mask: &mask, tries: &tries, self), Int(rule.priority) > priority
-      else {
-        continue
-      }
+      guard let rule = subtable.find(key, mask: mask, tries: &tries, self), Int(rule.priority) > priority
+      else { continue }
       if rule.isConjunctive {
         clauses.append(ConjunctiveCandidate(rule, below: subtable.rules(below: rule)))
       } else {
@@ -52,7 +58,7 @@ final class Classifier {
         priority = Int(rule.priority)
       }
     }
-    return clauses.isEmpty ? best : resolve(clauses, best, key, mask: &mask)
+    return best
   }
 
   // MARK: Changes
@@ -144,7 +150,7 @@ struct TrieWalks {
   private var answers = InlineArray<6, PrefixTrie.Answer>(repeating: PrefixTrie.Answer())
 
   @inline(__always)
-  mutating func answer(_ field: PrefixField, _ key: FlowWords, _ classifier: Classifier)
+  mutating func answer(_ field: PrefixField, _ key: WordsView, _ classifier: Classifier)
     -> PrefixTrie.Answer
   {
     if isKnown &>> UInt8(field.trie) & 1 == 0 {

@@ -21,7 +21,7 @@ struct PrefixField {
 
   /// The field's bits of `words`, at the upper end.
   @inline(__always)
-  func value(in words: FlowWords) -> UInt128 {
+  func value(in words: some Words) -> UInt128 {
     if width == 128 { return UInt128(words[word]) &<< 64 | UInt128(words[word &+ 1]) }
     return UInt128(words[word] &<< UInt64(64 &- shift &- width)) &<< 64 & ~(UInt128.max &>> UInt128(width))
   }

@@ -52,6 +52,11 @@ struct PrefixTrie {
     /// How many leading bits of the value tell so.
     var checked = 0
 
+    /// As many, or a few more: were every number of bits possible, decisions would have as many masks, each of which is
+    /// one more to try where decisions are cached. In steps of four, 998 rules in 20 masks make 48 masks of 619, for three
+    /// times as many cached decisions.
+    var roundedChecked: Int { (checked &+ 3) & ~3 }
+
     func contains(_ length: Int) -> Bool { lengths &>> UInt128(length &- 1) & 1 == 1 }
   }
 

@@ -50,44 +50,44 @@ final class Subtable {
   /// - Parameters:
   ///   - mask: set in addition to the bits of `key` that this depended on.
   ///   - tries: the tries of the whole table.
-  func find(_ key: FlowWords, mask: inout FlowWords, tries: inout TrieWalks, _ classifier: Classifier)
+  func find(_ key: WordsView, mask: MaskView, tries: inout TrieWalks, _ classifier: Classifier)
     -> FlowRule?
   {
     var hash = seed
     for stage in 0..<steps.count {
-      if isExcluded(steps[stage].prefixes, key, mask: &mask, tries: &tries, classifier) {
+      if isExcluded(steps[stage].prefixes, key, mask: mask, tries: &tries, classifier) {
         // No rule of the table has such a prefix: what was compared before does not matter.
         return nil
       }
       for part in steps[stage].parts { hash = Self.mix(hash, key[part.index] & part.bits) }
       if stage < early.count, !early[stage].contains(Self.fold(hash)) {
-        for done in 0...stage { for part in steps[done].parts { mask[part.index] |= part.bits } }
+        for done in 0...stage { for part in steps[done].parts { mask.set(part.bits, in: part.index) } }
         return nil
       }
     }
-    for word in shape.words { mask[word.index] |= word.bits }
+    for word in shape.words { mask.set(word.bits, in: word.index) }
     return index.find(Self.fold(hash)) { $0.matches(key) }
   }
 
   /// Whether a trie tells that no rule can match. Of several that do, the one for which fewest bits matter newly.
   @inline(__always)
   private func isExcluded(
-    _ prefixes: ContiguousArray<(field: PrefixField, length: Int)>, _ key: FlowWords,
-    mask: inout FlowWords, tries: inout TrieWalks, _ classifier: Classifier
+    _ prefixes: ContiguousArray<(field: PrefixField, length: Int)>, _ key: WordsView,
+    mask: MaskView, tries: inout TrieWalks, _ classifier: Classifier
   ) -> Bool {
     var best: (word: Int, bits: (UInt64, UInt64), cost: Int)?
     for (field, length) in prefixes {
       let answer = tries.answer(field, key, classifier)
       if answer.contains(length) { continue }
-      let bits = field.prefix(min(length, answer.checked))
+      let bits = field.prefix(min(length, answer.roundedChecked))
       var cost = (bits.0 & ~mask[field.word]).nonzeroBitCount
       if bits.1 != 0 { cost += (bits.1 & ~mask[field.word + 1]).nonzeroBitCount }
       if let best, best.cost <= cost { continue }
       best = (field.word, bits, cost)
     }
     guard let best else { return false }
-    mask[best.word] |= best.bits.0
-    if best.bits.1 != 0 { mask[best.word + 1] |= best.bits.1 }
+    mask.set(best.bits.0, in: best.word)
+    if best.bits.1 != 0 { mask.set(best.bits.1, in: best.word + 1) }
     return true
   }
 
