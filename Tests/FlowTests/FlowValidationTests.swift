@@ -158,6 +158,18 @@ import Testing
     #expect(fixture.pipeline.flows().map(\.actions) == [[.gotoTable(6)], [.gotoTable(6)]])
   }
 
+  @Test func `Actions nested without end are refused`() throws {
+    let fixture = PipelineFixture()
+    var actions = [Self.output]
+    for _ in 0..<32 { actions = [.clone(actions)] }
+    try fixture.add(FlowDescription(actions: actions))
+    #expect(throws: FlowError.self) { try fixture.add(FlowDescription(actions: [.clone(actions)])) }
+    let bucket = GroupDescription.Bucket(id: 0, actions: [.clone(actions)])
+    #expect(throws: FlowError.self) {
+      try fixture.pipeline.addGroup(GroupDescription(id: 1, kind: .all, buckets: [bucket]))
+    }
+  }
+
   @Test func `An error says what is there, and what to do`() {
     let fixture = PipelineFixture()
     #expect(throws: FlowError("set_field: ip_src is only there in frames that match ip")) {

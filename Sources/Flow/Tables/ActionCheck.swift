@@ -5,6 +5,9 @@ struct ActionCheck {
   private let tables: FlowTables?
   /// What is known of the frame; nil: nothing, and so nothing is asked for.
   private var match: Match?
+  /// How many actions these are in.
+  private var depth = 0
+  private static let deepest = 32
 
   init(tables: FlowTables?, match: Match?) {
     self.tables = tables
@@ -37,13 +40,13 @@ struct ActionCheck {
           "conjunction(\(id),\(clause)/\(clauses)): there are 2 to 64 clauses, counted from 1")
       }
     case .clone(let actions):
-      var inner = self
+      var inner = try nested()
       for action in actions {
         try Self.checkNested(action, in: "clone")
         try inner.check(action)
       }
     case .writeActions(let actions):
-      var inner = self
+      var inner = try nested()
       for action in actions {
         try Self.checkNested(action, in: "write_actions")
         try Self.checkActionSet(action)
@@ -56,6 +59,15 @@ struct ActionCheck {
       // The mod_ actions do nothing to frames that have not what they change, and are allowed for all.
       break
     }
+  }
+
+  private func nested() throws(FlowError) -> ActionCheck {
+    guard depth < Self.deepest else {
+      throw FlowError("clone can be nested \(Self.deepest) times at most; use resubmit for more")
+    }
+    var inner = self
+    inner.depth += 1
+    return inner
   }
 
   private func check(_ port: PortNumber) throws(FlowError) {

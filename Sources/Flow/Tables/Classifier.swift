@@ -65,18 +65,19 @@ final class Classifier {
 
   func insert(_ rule: FlowRule) {
     let subtable = subtable(for: rule) ?? makeSubtable(rule.shape)
+    let priority = subtable.highestPriority
     count += 1
     if subtable.insert(rule) {
       changeTries(rule) { trie, value, length in trie.insert(value, length: length) }
     }
-    reorder(subtable)
+    if subtable.count == 1 || subtable.highestPriority != priority { reorder(subtable) }
   }
 
   /// Returns whether it was there.
   func remove(_ rule: FlowRule) -> Bool {
-    guard let subtable = subtable(for: rule), let wasLast = subtable.remove(rule) else {
-      return false
-    }
+    guard let subtable = subtable(for: rule) else { return false }
+    let priority = subtable.highestPriority
+    guard let wasLast = subtable.remove(rule) else { return false }
     count -= 1
     if wasLast {
       changeTries(rule) { trie, value, length in trie.remove(value, length: length) }
@@ -85,7 +86,7 @@ final class Classifier {
       subtablesByMask[rule.shape.mask] = nil
       subtablesByShape[ObjectIdentifier(subtable.shape)] = nil
       subtables.removeAll { $0 === subtable }
-    } else {
+    } else if subtable.highestPriority != priority {
       reorder(subtable)
     }
     return true
