@@ -1,4 +1,5 @@
 import Flow
+import FlowTesting
 import Packet
 import PacketTesting
 import Seeded

@@ -1,4 +1,5 @@
 import Flow
+import FlowTesting
 import PacketTesting
 import Seeded
 import Testing

@@ -1,4 +1,5 @@
 import Flow
+import FlowTesting
 import Glibc
 import Seeded
 import Testing

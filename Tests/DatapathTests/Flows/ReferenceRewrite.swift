@@ -1,4 +1,5 @@
 import Flow
+import FlowTesting
 import PacketTesting
 
 /// A frame rewritten by the plainest means: fields are set in its bytes, every checksum is computed anew,

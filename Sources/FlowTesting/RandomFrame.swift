@@ -2,9 +2,9 @@ import PacketTesting
 import Seeded
 
 /// Frames of every kind flows look into, whole and with every length right; checksums are 0.
-enum RandomFrame {
+public enum RandomFrame {
   /// - Parameter isDeep: whether IPv6 extension headers and options may reach far.
-  static func make(_ g: inout SeededRandom, isDeep: Bool = true) -> [UInt8] {
+  public static func make(_ g: inout SeededRandom, isDeep: Bool = true) -> [UInt8] {
     var frame = g.bytes(12)
     for _ in 0..<[0, 0, 0, 1, 1, 2, 3].randomElement(using: &g)! {
       frame += [[0x81, 0x00], [0x88, 0xA8]].randomElement(using: &g)! + g.bytes(2)
@@ -30,12 +30,12 @@ enum RandomFrame {
     }
   }
 
-  static func arp(_ g: inout SeededRandom) -> [UInt8] {
+  public static func arp(_ g: inout SeededRandom) -> [UInt8] {
     let operation: [UInt8] = [0, [0, 1, 2, 3, 255].randomElement(using: &g)!]
     return [0, 1, 8, 0, 6, 4] + operation + g.bytes(20)
   }
 
-  static func ipv4(_ g: inout SeededRandom) -> [UInt8] {
+  public static func ipv4(_ g: inout SeededRandom) -> [UInt8] {
     let options = g.bytes([0, 0, 0, 4, 12, 40].randomElement(using: &g)!)
     let number: UInt8 = [6, 6, 17, 17, 1, 132, 2, 0, 58, 47].randomElement(using: &g)!
     let body = transport(number, isIPv6: false, &g, isDeep: false)
@@ -45,7 +45,7 @@ enum RandomFrame {
       + bigEndian(place, bytes: 2) + g.bytes(1) + [number, 0, 0] + g.bytes(8) + options + body
   }
 
-  static func ipv6(_ g: inout SeededRandom, _ isDeep: Bool) -> [UInt8] {
+  public static func ipv6(_ g: inout SeededRandom, _ isDeep: Bool) -> [UInt8] {
     let number: UInt8 = [6, 6, 17, 17, 58, 58, 58, 132, 1, 59, 135].randomElement(using: &g)!
     let count = [0, 0, 0, 1, 2, isDeep ? 8 : 3].randomElement(using: &g)!
     let chain = (0..<count).map { _ in [0, 60, 43, 43, 51, 44, 44].randomElement(using: &g)! as UInt8 }
@@ -105,7 +105,7 @@ enum RandomFrame {
   }
 
   /// `frame` with some bytes wrong, missing or too many.
-  static func mutated(_ frame: [UInt8], _ g: inout SeededRandom) -> [UInt8] {
+  public static func mutated(_ frame: [UInt8], _ g: inout SeededRandom) -> [UInt8] {
     var frame = frame
     for _ in 0..<Int.random(in: 0...3, using: &g) where !frame.isEmpty {
       let index = Int.random(in: 0..<min(frame.count, 140), using: &g)

@@ -2,20 +2,20 @@ import Flow
 
 /// A frame's key and the places of its headers, by the plainest means: what flows are to see, written from
 /// `ovs-fields(7)` and the RFCs. It shares nothing with what it is compared with but the layout of the words.
-struct ReferenceParser {
-  private(set) var words = FlowWords()
-  private(set) var networkOffset = 0
-  private(set) var tagCount = 0
-  private(set) var transportOffset: Int?
+public struct ReferenceParser {
+  public private(set) var words = FlowWords()
+  public private(set) var networkOffset = 0
+  public private(set) var tagCount = 0
+  public private(set) var transportOffset: Int?
   /// Behind the IP packet: where padding begins.
-  private(set) var networkEnd = 0
-  private(set) var isSourceRouted = false
+  public private(set) var networkEnd = 0
+  public private(set) var isSourceRouted = false
   /// Whether the transport header is whole.
-  private(set) var hasTransport = false
+  public private(set) var hasTransport = false
   /// It is ARP or RARP of Ethernet and IPv4.
-  private(set) var isARP = false
+  public private(set) var isARP = false
   /// Headers lie beyond the first 240 bytes, which nobody looks at.
-  private(set) var isCut = false
+  public private(set) var isCut = false
 
   private enum Stop: Error {
     case missing, cut
@@ -25,7 +25,7 @@ struct ReferenceParser {
   private var position = 0
   private var end: Int
 
-  init(_ frame: [UInt8]) {
+  public init(_ frame: [UInt8]) {
     bytes = frame
     end = frame.count
     do {
@@ -35,8 +35,8 @@ struct ReferenceParser {
     } catch {}
   }
 
-  var etherType: Int { Int(words[.ethernetType]) }
-  var protocolNumber: Int { Int(words[.ipProtocol]) }
+  public var etherType: Int { Int(words[.ethernetType]) }
+  public var protocolNumber: Int { Int(words[.ipProtocol]) }
 
   // MARK: Reading
 

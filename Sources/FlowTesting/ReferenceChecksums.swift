@@ -2,17 +2,17 @@ import Flow
 import PacketTesting
 
 /// Every checksum of a frame, computed from all it covers.
-struct ReferenceChecksums {
-  private(set) var bytes: [UInt8]
+public struct ReferenceChecksums {
+  public private(set) var bytes: [UInt8]
   /// Where the checksums are, and how long: of the network header, of the transport header.
-  private(set) var fields: [Range<Int>] = []
+  public private(set) var fields: [Range<Int>] = []
   /// The transport checksum's place in its header.
-  private(set) var transportField: Int?
+  public private(set) var transportField: Int?
   private let parser: ReferenceParser
   private let isPartial: Bool
 
   /// - Parameter isPartial: whether the transport checksum is left to be completed.
-  init(_ frame: [UInt8], isPartial: Bool = false) {
+  public init(_ frame: [UInt8], isPartial: Bool = false) {
     bytes = frame
     parser = ReferenceParser(frame)
     self.isPartial = isPartial
@@ -81,7 +81,7 @@ struct ReferenceChecksums {
 }
 
 /// RFC 9260 Appendix A, bit by bit.
-func crc32c(_ bytes: some Sequence<UInt8>) -> UInt32 {
+public func crc32c(_ bytes: some Sequence<UInt8>) -> UInt32 {
   var register: UInt32 = ~0
   for byte in bytes {
     register ^= UInt32(byte)
