@@ -63,6 +63,7 @@ let package = Package(
     module("OVSDBTesting", ["Linux", "JSONRPC"]),
     module("Seeded", []),
     module("PacketTesting", ["Seeded", "Packet"]),
+    module("FlowTesting", ["Seeded", "Flow", "PacketTesting"]),
     tests("LinuxTests", ["Linux"]),
     tests("PacketTests", ["Seeded", "Packet", "PacketTesting"]),
     tests("VirtioTests", ["Seeded", "Virtio", "VirtioTesting", "Linux", "Packet", "CLinux"]),
@@ -74,7 +75,7 @@ let package = Package(
     tests(
       "DatapathTests",
       [
-        "Seeded", "Flow", "PacketTesting", "Datapath", "Ports", "Virtio", "VirtioTesting", "Linux", "Packet",
+        "Seeded", "Flow", "PacketTesting", "FlowTesting", "Datapath", "Ports", "Virtio", "VirtioTesting", "Linux", "Packet",
       ]),
     tests("NetlinkTests", ["Netlink", "Linux", "CLinux"]),
     tests("JSONRPCTests", ["Seeded", "JSONRPC", "Linux"]),
@@ -91,8 +92,8 @@ let package = Package(
     tests(
       "SystemTests",
       [
-        "Seeded", "Linux", "JSONRPC", "VirtioTesting", "PacketTesting", "Packet", "Virtio", "VhostUser",
-        "CLinux",
+        "Seeded", "Linux", "JSONRPC", "VirtioTesting", "PacketTesting", "FlowTesting", "Flow", "Packet", "Virtio",
+        "VhostUser", "Ports", "Datapath", "CLinux",
       ]),
     .target(
       name: "FuzzTargets",

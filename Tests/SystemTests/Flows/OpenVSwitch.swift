@@ -10,7 +10,7 @@ final class OpenVSwitch {
   private let programs: [Program]
   private let loop: EventLoop
   private let control: Connection
-  private var captures: [UInt16: Capture] = [:]
+  private var captures: [UInt16: PortCapture] = [:]
   private let names: [UInt16: String]
   private var management: String { "unix:\(directory)/br0.mgmt" }
 
@@ -51,7 +51,7 @@ final class OpenVSwitch {
     names = Dictionary(uniqueKeysWithValues: ports.map { ($0.number, $0.name) })
     loop = try EventLoop()
     control = try Connection.connect(to: .unix(path: "\(directory)/vs.ctl"), loop)
-    for port in ports { captures[port.number] = try Capture("\(directory)/\(port.name).pcap") }
+    for port in ports { captures[port.number] = try PortCapture("\(directory)/\(port.name).pcap") }
   }
 
   /// Forgets everything and has these groups and flows, lines of `ovs-ofctl bundle`, in its place.
@@ -137,7 +137,7 @@ struct ComparedPort {
 }
 
 /// A capture file that grows.
-private final class Capture {
+private final class PortCapture {
   private let descriptor: FileDescriptor
   private var rest: [UInt8] = []
 
