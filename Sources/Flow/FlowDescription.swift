@@ -87,5 +87,8 @@ public struct FlowError: Error, Equatable, Sendable, CustomStringConvertible {
   /// Of a request of several changes: which one was refused, from 0.
   public var index: Int?
 
-  public init(_ description: String) { self.description = description }
+  public init(_ description: String, index: Int? = nil) {
+    self.description = description
+    self.index = index
+  }
 }

@@ -127,7 +127,7 @@ import Testing
     let good = FlowModification(.add, FlowDescription(priority: 1))
     let bad = FlowModification(.add, FlowDescription(priority: 2, actions: [.group(7)]))
     let later = FlowModification(.add, FlowDescription(priority: 3))
-    #expect(throws: FlowError("Flow 2: There is no group 7; add it first")) {
+    #expect(throws: FlowError("There is no group 7; add it first", index: 1)) {
       try fixture.pipeline.apply([good, bad, later])
     }
     #expect(fixture.pipeline.flows().map(\.priority) == [1])

@@ -172,10 +172,10 @@ import Testing
 
   @Test func `An error says what is there, and what to do`() {
     let fixture = PipelineFixture()
-    #expect(throws: FlowError("set_field: ip_src is only there in frames that match ip")) {
+    #expect(throws: FlowError("set_field: ip_src is only there in frames that match ip", index: 0)) {
       try fixture.add(FlowDescription(actions: [Self.set(.ipv4Source)]))
     }
-    #expect(throws: FlowError("There is no meter 3; add it first")) {
+    #expect(throws: FlowError("There is no meter 3; add it first", index: 0)) {
       try fixture.add(FlowDescription(actions: [.meter(3)]))
     }
   }
