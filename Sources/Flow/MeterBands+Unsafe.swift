@@ -21,8 +21,8 @@ public struct MeterBands: @unchecked Sendable {
     /// Nanoseconds a full bucket lasts.
     @usableFromInline let depth: UInt64
     @usableFromInline let rate: UInt32
-    /// Nanoseconds of the switch's clock.
-    @usableFromInline let empty = Atomic<UInt64>(0)
+    /// Nanoseconds of the switch's clock, which may be before it began: a new bucket is full.
+    @usableFromInline let empty = Atomic<Int64>(.min / 2)
     @usableFromInline let packets = Atomic<UInt64>(0)
     @usableFromInline let bytes = Atomic<UInt64>(0)
 
@@ -88,11 +88,11 @@ public struct MeterBands: @unchecked Sendable {
   }
 
   private static func take(_ price: UInt64, from band: UnsafeMutablePointer<Band>, now: UInt64) -> Bool {
-    let depth = band.pointee.depth
+    let now = Int64(truncatingIfNeeded: now)
+    let depth = Int64(truncatingIfNeeded: band.pointee.depth)
     var empty = band.pointee.empty.load(ordering: .relaxed)
     while true {
-      let start = max(empty, now > depth ? now &- depth : 0)
-      let next = start &+ price
+      let next = max(empty, now &- depth) &+ Int64(truncatingIfNeeded: price)
       if next > now { return false }
       let exchange = band.pointee.empty.weakCompareExchange(
         expected: empty, desired: next, ordering: .relaxed)

@@ -157,6 +157,43 @@ import Testing
     }
   }
 
+  @Test(arguments: [1, 2])
+  func `Flows change under full traffic, and no frame is lost to that`(threads: Int) throws {
+    var settings = BridgeSettings()
+    settings.startsWithNormal = false
+    let bench = try Bench(
+      [VLANConfiguration](repeating: trunk, count: 4), settings: settings, cpus: Array(0..<threads))
+    func send(to port: UInt16, by round: Int) throws {
+      let other = [(Field.ethernetType, UInt128(round % 2 == 0 ? 0x88B5 : 0x88B7))]
+      try bench.pipeline.apply(
+        [
+          FlowModification(.add, flow([(.inPort, 1)], [.gotoTable(1)])),
+          FlowModification(.add, flow([(.inPort, 2)], [.gotoTable(1)])),
+          FlowModification(.deleteStrict, flow(priority: 7, table: 1, other, [])),
+          FlowModification(.add, flow(table: 1, [], [.output(PortNumber(port))])),
+          FlowModification(.add, flow(priority: 7, table: 1, other, [.output(PortNumber(7 - port))])),
+        ], atomically: true)
+    }
+    try send(to: 3, by: 0)
+    let total = 6000
+    var sent = 0
+    var received = 0
+    var round = 0
+    while received < total {
+      for _ in 0..<32 where sent < total && sent - received < 3000 {
+        let bytes = frame(
+          to: b, from: a, type: sent % 3 == 0 ? 0x88B7 : 0x88B5, payload: [UInt8(sent & 0xFF)])
+        #expect(bench.ports[sent % 2].port.send(bytes))
+        sent += 1
+      }
+      round += 1
+      try send(to: round % 2 == 0 ? 3 : 4, by: round)
+      received += bench.received(at: 2).count + bench.received(at: 3).count
+    }
+    for index in 0..<2 { #expect(bench.statistics(index).receiveDrops == 0) }
+    #expect(round > 10)
+  }
+
   @Test func `Ports that come and go under a number are found there`() throws {
     let bench = try bench(2, [flow([(.inPort, 1)], [.output(PortNumber(7))])])
     bench.send(frame(to: b, from: a), at: 0)
@@ -226,11 +263,17 @@ import Testing
 
   @Test func `Headers nobody looks to the end of cannot slip past a flow`() throws {
     let bench = try bench(
-      2, [flow([(.ethernetType, 0x86DD), (.ipProtocol, 17)], []), flow(priority: 1, [], [.output(PortNumber(2))])])
+      2,
+      [
+        flow([(.ethernetType, 0x86DD), (.ipProtocol, 17)], []),
+        flow(priority: 1, [], [.output(PortNumber(2))]),
+      ])
     func packet(options: Int) -> [UInt8] {
       let datagram: [UInt8] = [0, 9, 0, 9, 0, 8, 0, 0]
       let length = 8 * options + datagram.count
-      var bytes: [UInt8] = [0x60, 0, 0, 0, UInt8(length >> 8), UInt8(length & 0xFF), options == 0 ? 17 : 60, 64]
+      var bytes: [UInt8] = [
+        0x60, 0, 0, 0, UInt8(length >> 8), UInt8(length & 0xFF), options == 0 ? 17 : 60, 64,
+      ]
       bytes += [UInt8](repeating: 1, count: 32)
       for option in 0..<options { bytes += [option == options - 1 ? 17 : 60, 0, 1, 4, 0, 0, 0, 0] }
       return bytes + datagram
