@@ -21,7 +21,7 @@ def mixed(number):
 
 
 def five_tuple(number, port):
-    """What the generator sends from a port as its flow of that number (spread=1): addresses and UDP ports."""
+    """What the generator sends from a port as its flow of that number (spread=2): addresses and UDP ports."""
     bits = mixed(number)
     return (BEHIND[port] | bits & 0xfffff, BEHIND[OTHER[port]] | bits >> 12,
             1024 + (bits >> 3 & 1023), 1024 + (bits >> 17 & 1023))
@@ -54,8 +54,8 @@ RULES = 998
 
 
 def many_masks(elsewhere=False):
-    """Rules that share the generator's traffic among them, and all send it out of the other port; those of prefixes of
-    18 bits and of single ports get most of it, and the last two what is left.
+    """Rules that share the generator's traffic (spread=1) among them, and all send it out of the other port: those of
+    destinations get some of it, more the shorter they are, and the last two what is left.
 
     - elsewhere: the same, but for other addresses and ports, so that only the last two are for this traffic.
     """
@@ -90,10 +90,10 @@ def own_rules(count, ports=(1, 2), masks=4):
             source, destination, source_port, destination_port = five_tuple(number, port)
             mask = number % masks
             words = [f"priority=10,udp,nw_src={dotted(source)}",
-                     f"nw_dst={dotted(destination, 24 if mask == 3 else 32)}"]
-            if mask < 2:
+                     f"nw_dst={dotted(destination)}"]
+            if mask in (0, 1):
                 words.append(f"tp_dst={destination_port}")
-            if mask == 0:
+            if mask in (0, 2):
                 words.append(f"tp_src={source_port}")
             yield f"{','.join(words)},actions=output:{OTHER[port]}"
 

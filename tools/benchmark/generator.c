@@ -10,7 +10,8 @@
 //   length=64                 bytes of a frame, without its check sequence
 //   stations=1                stations of each port, which take turns
 //   flows=1                   UDP port pairs of each port, which take turns
-//   spread=0                  1: flows differ in their addresses too, as `five_tuple` in flow_rules.py says
+//   spread=0                  1: flows differ in their destination address instead, 2: in addresses and ports, as
+//                             flow_rules.py says
 //   first=0                   the number of the first of these flows
 //   window=256                frames of a port that may be under way: none is lost for want of room
 //   rate=0                    frames per second of each port, at even distances; 0: as many as the window lets through
@@ -119,10 +120,11 @@ static uint32_t mixed(uint32_t number) {
   return number ^ number >> 13;
 }
 
-// Sends from 10.0.0.0/12 to 10.16.0.0/12, and back from odd ports: 20 bits of each address, and 10 of each port.
-static void spread_frame(const struct port *port, struct rte_ipv4_hdr *ip, struct rte_udp_hdr *udp) {
-  uint32_t bits = mixed(port->flow), odd = port->number & 1;
-  uint32_t source = RTE_IPV4(10, odd ? 16 : 0, 0, 0) | (bits & 0xfffff);
+// Sends from 10.0.0.0/12 to 10.16.0.0/12, and back from odd ports: 20 bits of each address, and 10 of each port, or 20
+// bits of the destination only.
+static void spread_frame(const struct port *port, bool all, struct rte_ipv4_hdr *ip, struct rte_udp_hdr *udp) {
+  uint32_t odd = port->number & 1, bits = all ? mixed(port->flow) : port->flow * 0x9e37b << 12;
+  uint32_t source = RTE_IPV4(10, odd ? 16 : 0, 0, 0) | (all ? bits & 0xfffff : 1);
   uint32_t destination = RTE_IPV4(10, odd ? 0 : 16, 0, 0) | bits >> 12;
   ip->src_addr = rte_cpu_to_be_32(source);
   ip->dst_addr = rte_cpu_to_be_32(destination);
@@ -131,8 +133,8 @@ static void spread_frame(const struct port *port, struct rte_ipv4_hdr *ip, struc
   sum = (sum >> 16) + (sum & 0xffff);
   sum += sum >> 16;
   ip->hdr_checksum = rte_cpu_to_be_16(~sum);
-  udp->src_port = rte_cpu_to_be_16(1024 + (bits >> 3 & 1023));
-  udp->dst_port = rte_cpu_to_be_16(1024 + (bits >> 17 & 1023));
+  udp->src_port = rte_cpu_to_be_16(1024 + (all ? bits >> 3 & 1023 : 0));
+  udp->dst_port = rte_cpu_to_be_16(1024 + (all ? bits >> 17 & 1023 : 0));
 }
 
 // Frames are made once per command; what differs between two frames is written here.
@@ -146,7 +148,7 @@ static void address_frame(struct port *port, const struct traffic *traffic, stru
     struct rte_ipv4_hdr *ip = (void *)(frame + sizeof(struct rte_ether_hdr));
     struct rte_udp_hdr *udp = (void *)(ip + 1);
     if (traffic->spread) {
-      spread_frame(port, ip, udp);
+      spread_frame(port, traffic->spread == 2, ip, udp);
     } else {
       udp->src_port = rte_cpu_to_be_16(1024 + port->flow % 50000);
       udp->dst_port = rte_cpu_to_be_16(1024 + port->flow / 50000);

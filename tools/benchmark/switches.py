@@ -76,7 +76,7 @@ class DatabaseSwitch(Switch):
 
     def replace_flows(self, path):
         self.flow_command("del-flows")
-        self.flow_command("add-flows", path)
+        self.flow_command("add-flows", "--bundle", path)
 
     def settle(self, ready):
         wait_until(f"{self.name} gets ready", lambda: (self.process.check(), ready())[1], 30, 0.01)
