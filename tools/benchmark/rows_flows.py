@@ -192,14 +192,15 @@ FEW = "100,000 of their flows"
 
 
 def million(bench):
-    """Loads them, some runs with nothing else, and then lets traffic of them go by."""
+    """Loads them, and then lets traffic of them go by. Open vSwitch gets them as a bundle, which is quicker there."""
     flows = _file(bench, flow_rules.own_rules(MILLION))
     pairs = _pair(bench)
     loads = []
     for switch, _ in pairs:
         def measure(switch=switch):
             switch.flow_command("del-flows")
-            seconds, _ = _timed(switch, "add-flows", flows)
+            bundle = ["--bundle"] if isinstance(switch, OpenVSwitch) else []
+            seconds, _ = _timed(switch, "add-flows", *bundle, flows)
             return {("loaded", "seconds"): seconds, ("loaded", "memory"): switch.process.memory_mib()[0]}
         loads.append(Once(switch.name, measure, switch))
     bench.interleave(loads, runs=min(bench.runs, 2))
