@@ -8,6 +8,11 @@ enum BridgeConfiguration {
     var reader = SettingReader(row.otherConfig, owner: "bridge \(row.name)")
     var settings = BridgeSettings()
     settings.startsWithNormal = row.failMode != "secure"
+    for (number, table) in row.flowTables {
+      guard let number = UInt8(exactly: number), let limit = table.limit else { continue }
+      settings.flowLimits[number] = FlowLimit(
+        count: Int(clamping: limit), evicts: table.overflowPolicy == "evict")
+    }
     if let seconds = reader.integer("mac-aging-time", in: 15...3600) { settings.macAgingTime = seconds }
     if let size = reader.integer("mac-table-size", in: 10...1_000_000) { settings.macTableSize = size }
     if let forwards = reader.boolean("forward-bpdu") { settings.forwardsReserved = forwards }

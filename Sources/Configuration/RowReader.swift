@@ -17,7 +17,10 @@ final class RowReader {
       "bridges", "next_cfg", "other_config", "cur_cfg", "ovs_version", "db_version", "system_type",
       "system_version", "datapath_types", "iface_types",
     ],
-    "Bridge": ["name", "ports", "fail_mode", "other_config", "datapath_id", "datapath_version", "status"],
+    "Bridge": [
+      "name", "ports", "fail_mode", "flow_tables", "other_config", "datapath_id", "datapath_version", "status",
+    ],
+    "Flow_Table": ["flow_limit", "overflow_policy"],
     "Port": ["name", "interfaces", "tag", "trunks", "vlan_mode"],
     "Interface": [
       "name", "type", "options", "other_config", "mac", "mtu_request", "ofport_request", "ofport", "error",
@@ -30,7 +33,8 @@ final class RowReader {
   /// The columns that say what the switch is to do; the others only tell how it stands.
   private static let configuring: [String: [String]] = [
     "Open_vSwitch": ["bridges", "next_cfg", "other_config"],
-    "Bridge": ["name", "ports", "fail_mode", "other_config"],
+    "Bridge": ["name", "ports", "fail_mode", "flow_tables", "other_config"],
+    "Flow_Table": ["flow_limit", "overflow_policy"],
     "Port": ["name", "interfaces", "tag", "trunks", "vlan_mode"],
     "Interface": ["name", "type", "options", "other_config", "mac", "mtu_request", "ofport_request"],
   ]
@@ -78,6 +82,11 @@ final class RowReader {
     var bridge = BridgeRow(id: row.uuid, name: row.string("name") ?? "")
     bridge.failMode = row.string("fail_mode")
     bridge.otherConfig = row.map("other_config")
+    bridge.flowTables = row["flow_tables"].uuidsByInteger.compactMapValues { id in
+      replica.row("Flow_Table", id).map { table in
+        FlowTableRow(limit: table.integer("flow_limit"), overflowPolicy: table.string("overflow_policy"))
+      }
+    }
     bridge.ports = row.uuids("ports").compactMap { port($0, replica) }
     return bridge
   }

@@ -21,6 +21,8 @@ public struct BridgeRow: Equatable, Sendable {
   public var name: String
   /// "standalone", "secure" or nil, which means the former.
   public var failMode: String?
+  /// By table number.
+  public var flowTables: [Int64: FlowTableRow] = [:]
   public var otherConfig: [String: String] = [:]
   public var ports: [PortRow] = []
 
@@ -29,6 +31,13 @@ public struct BridgeRow: Equatable, Sendable {
     self.name = name
     self.ports = ports
   }
+}
+
+public struct FlowTableRow: Equatable, Sendable {
+  /// The most flows the table may hold; nil: any number.
+  public var limit: Int64?
+  /// "evict", "refuse" or nil, which means the latter.
+  public var overflowPolicy: String?
 }
 
 public struct PortRow: Equatable, Sendable {

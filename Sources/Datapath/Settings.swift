@@ -11,8 +11,23 @@ public struct BridgeSettings: Equatable, Sendable {
   /// Whether the bridge begins with the one flow NORMAL, or with none (`fail_mode` standalone, or secure). Changing it
   /// removes all flows.
   public var startsWithNormal = true
+  /// By table: how many flows it may hold (`Flow_Table`).
+  public var flowLimits: [UInt8: FlowLimit] = [:]
 
   public init() {}
+}
+
+/// `flow_limit` and `overflow_policy` of a flow table.
+public struct FlowLimit: Equatable, Sendable {
+  public var count: Int
+  /// Whether the flow with the least importance, and of those the one that expires soonest, makes room for a new one;
+  /// flows without timeouts never do. Otherwise the new one is refused.
+  public var evicts: Bool
+
+  public init(count: Int, evicts: Bool = false) {
+    self.count = count
+    self.evicts = evicts
+  }
 }
 
 /// How poll threads behave: Open_vSwitch.other_config, read.

@@ -57,6 +57,14 @@ final class BridgeState {
     }
     pipeline = FlowPipeline(startsWithNormal: settings.startsWithNormal, clock: clock, publish: publish)
     publish(pipeline.active)
+    limitTables()
+  }
+
+  private func limitTables() {
+    for table in UInt8(0)..<255 {
+      let limit = settings.flowLimits[table]
+      pipeline.setLimit(table: table, limit?.count, evicts: limit?.evicts ?? false)
+    }
   }
 
   // SAFETY: called once no view shows the bridge.
@@ -74,6 +82,7 @@ final class BridgeState {
       pipeline.reset(startsWithNormal: settings.startsWithNormal)
     }
     self.settings = settings
+    limitTables()
     guard resized else { return nil }
     let old = table
     table = MACTableReference(capacity: settings.macTableSize)

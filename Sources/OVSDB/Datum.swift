@@ -105,6 +105,15 @@ extension Datum {
     return result
   }
 
+  /// A map of integers to rows.
+  public var uuidsByInteger: [Int64: UUID] {
+    var result: [Int64: UUID] = [:]
+    for (key, value) in zip(keys, values) {
+      if case .integer(let key) = key, case .uuid(let value) = value { result[key] = value }
+    }
+    return result
+  }
+
   public init(_ map: [String: String]) { self.init(map: map.map { (.string($0.key), .string($0.value)) }) }
   public init(strings: [String]) { self.init(strings.map(Atom.string)) }
   public init(uuids: [UUID]) { self.init(uuids.map(Atom.uuid)) }
