@@ -30,6 +30,8 @@ import Testing
     (Match(), [.modVLANVID(3), set(.vlanPCP)]),
     (Match(), [set(.vlanTCI, 0x1005), set(.vlanPCP)]),
     (Match(), [.popVLAN, .popVLAN]),
+    (Match(), [.move(from: half, to: SubField(.vlanTCI)), .pop(SubField(.vlanVID))]),
+    (Match(), [.move(from: SubField(.reg0, count: 13), to: SubField(.vlanVID))]),
     (.ip, [.pushVLAN(0x88A8), set(.ipv4Source)]),
     (.ip, [.move(from: source, to: register)]),
     (Match(), [.move(from: SubField(.ethernetType), to: half), .move(from: half, to: SubField(.inPort))]),

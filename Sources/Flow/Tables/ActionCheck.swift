@@ -91,7 +91,8 @@ struct ActionCheck {
     guard field.info.isWritable else { throw FlowError("\(action): \(field.info.name) is read-only") }
     try checkPrerequisite(of: field, action)
     guard let match else { return }
-    if field == .vlanVID, !match.satisfies(.vlan) {
+    // What is moved or popped there may bring the bit that says there is a tag.
+    if field == .vlanVID, action == "set_field" || action == "load", !match.satisfies(.vlan) {
       throw FlowError(
         "\(action): vlan_vid needs a tag; match one, or push it first (push_vlan, mod_vlan_vid)")
     }
