@@ -173,6 +173,8 @@ struct Pipeline: ~Copyable {
   struct Admitted {
     let vlan: Int
     let isTagged: Bool
+    /// TPID and priority of a tag that is put on: those of the priority tag that was taken off.
+    var tag: UInt32 = 0x8100_0000
   }
 
   /// Whether frame `index` is one at all. If not, it is counted.
@@ -212,20 +214,24 @@ struct Pipeline: ~Copyable {
       return nil
     }
     let header = outputs.items[item].header
-    let tag = Int(header.networkUInt16(at: 14) & 0xFFF)
+    let tci = Int(header.networkUInt16(at: 14))
+    let tag = tci & 0xFFF
     let vlan = port.pointee.vlan.admit(tag)
     guard vlan >= 0 else {
       counters.drop(.vlanNotAllowed)
       return nil
     }
-    if tag != 0 { return Admitted(vlan: vlan, isTagged: true) }
-    // A priority tag names no VLAN: the frame goes on untagged. The header is this burst's own, so it moves in place.
+    // Where there is no VLAN to name, a priority tag stays if it says something.
+    let priority = UInt32(truncatingIfNeeded: tci & 0xE000)
+    if tag != 0 || (vlan == 0 && priority != 0) { return Admitted(vlan: vlan, isTagged: true) }
+    let type = UInt32(header.networkUInt16(at: 12))
+    // Otherwise the frame goes on without it. The header is this burst's own, so it moves in place.
     let moved = UnsafeMutableRawPointer(mutating: header) + 4
     memmove(moved, header, 12)
     outputs.items[item].header = UnsafeRawPointer(moved)
     outputs.items[item].headerLength &-= 4
     outputs.items[item].offload = outputs.items[item].offload.shifted(by: -4)
-    return Admitted(vlan: vlan, isTagged: false)
+    return Admitted(vlan: vlan, isTagged: false, tag: type << 16 | priority)
   }
 
   @inline(never)
@@ -301,7 +307,7 @@ struct Pipeline: ~Copyable {
       variant.headerLength &-= 4
       variant.offload = variant.offload.shifted(by: -4)
     } else {
-      let tag = UInt32(0x8100) << 16 | UInt32(truncatingIfNeeded: frame.vlan)
+      let tag = frame.tag | UInt32(truncatingIfNeeded: frame.vlan)
       (header + 12).storeBytes(of: tag.bigEndian, as: UInt32.self)
       (header + 16).copyMemory(from: old + 12, byteCount: length &- 12)
       variant.headerLength &+= 4

@@ -26,8 +26,23 @@ import Testing
   @Test func aPriorityTagIsNoVLAN() throws {
     let bench = try Bench([VLANConfiguration(tag: 10), VLANConfiguration(), VLANConfiguration(tag: 10)])
     bench.send(frame(to: b, from: a, tag: 0xE000), at: 0)
-    #expect(bench.received(at: 1) == [frame(to: b, from: a, tag: 10)])
+    // Its priority is kept where there is a tag to keep it in.
+    #expect(bench.received(at: 1) == [frame(to: b, from: a, tag: 0xE000 | 10)])
     #expect(bench.received(at: 2) == [frame(to: b, from: a)])
+    var provider = frame(to: b, from: a, tag: 0x4000)
+    provider.replaceSubrange(12..<14, with: [0x88, 0xA8])
+    bench.send(provider, at: 0)
+    provider[15] = 10
+    #expect(bench.received(at: 1) == [provider])
+  }
+
+  @Test func aPriorityTagThatSaysSomethingStaysOutsideOfVLANs() throws {
+    let bench = try Bench([VLANConfiguration(), VLANConfiguration(), VLANConfiguration(tag: 10)])
+    bench.send(frame(to: b, from: a, tag: 0xE000), at: 0)
+    #expect(bench.received(at: 1) == [frame(to: b, from: a, tag: 0xE000)])
+    bench.send(frame(to: b, from: a, tag: 0), at: 0)
+    #expect(bench.received(at: 1) == [frame(to: b, from: a)])
+    #expect(bench.received(at: 2).isEmpty)
   }
 
   @Test func anotherVLANsAddressIsUnknown() throws {

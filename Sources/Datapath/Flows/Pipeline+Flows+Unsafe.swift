@@ -219,7 +219,7 @@ extension Pipeline {
         if item >= 0 { output(item, to: Int(step.pointee.port), context, view) }
       case .normal:
         let item = form(index, step, rewrites, context, view)
-        if item >= 0 { normal(item, step, isLast: position &+ 1 == count, index, context, view) }
+        if item >= 0 { normal(item, step, isOnly: count == 1, index, context, view) }
       case .flood:
         let item = form(index, step, rewrites, context, view)
         if item >= 0 { flood(item, except: Int(step.pointee.port), context, view) }
@@ -260,7 +260,7 @@ extension Pipeline {
 
   /// MAC learning and VLANs, as on a bridge without flows.
   private mutating func normal(
-    _ item: Int, _ step: UnsafePointer<FlowStep>, isLast: Bool, _ index: Int, _ context: FlowContext,
+    _ item: Int, _ step: UnsafePointer<FlowStep>, isOnly: Bool, _ index: Int, _ context: FlowContext,
     _ view: borrowing View
   ) {
     let source = Int(step.pointee.port)
@@ -268,8 +268,12 @@ extension Pipeline {
       return context.counters.drop(.noOutput)
     }
     var item = item
-    // A priority tag is taken off in place: not from what later steps send.
-    if !isLast && outputs.items[item].header.isTagged { item = copy(item, index, view) }
+    if !isOnly {
+      // A priority tag is taken off in place: not from what other steps send. Another NORMAL may have seen the frame in
+      // another VLAN.
+      if outputs.items[item].header.isTagged { item = copy(item, index, view) }
+      retagged[item] = 0
+    }
     guard let frame = admit(item, port, context.counters) else { return }
     let output = decide(item, frame, from: source, context.bridge, context.counters, view)
     if output >= 0 { add(item, frame, to: output, view.port(output)!, context.counters, view) }

@@ -98,6 +98,25 @@ import Testing
     #expect(bench.statistics(2)[.flow] == 1)
   }
 
+  @Test func `NORMAL leaves a tag of VLAN 0 on what other actions send`() throws {
+    let bench = try bench(
+      4,
+      [flow([(.inPort, 1)], [.pushVLAN(0x8100), .output(PortNumber(2)), .output(.normal), .output(.inPort)])])
+    bench.send(frame(to: b, from: a), at: 0)
+    #expect(bench.received(at: 0) == [frame(to: b, from: a, tag: 0)])
+    #expect(bench.received(at: 1) == [frame(to: b, from: a, tag: 0), frame(to: b, from: a)])
+    #expect(bench.received(at: 2) == [frame(to: b, from: a)])
+  }
+
+  @Test func `NORMAL for one port after another's is in the VLAN of its own`() throws {
+    func enter(_ port: UInt128) -> Action { .setField(.inPort, value: port, mask: 0xFFFF) }
+    let bench = try bench(
+      4, [flow([(.inPort, 1)], [enter(2), .output(.normal), enter(3), .output(.normal)])],
+      vlans: [trunk, VLANConfiguration(tag: 5), VLANConfiguration(tag: 6), trunk])
+    bench.send(frame(to: b, from: a), at: 0)
+    #expect(bench.received(at: 3) == [frame(to: b, from: a, tag: 5), frame(to: b, from: a, tag: 6)])
+  }
+
   @Test func `What a flow changes is in the frames behind it, not in those before`() throws {
     let rewritten = UInt64(0x0200_0000_00CC)
     let bench = try bench(
