@@ -29,6 +29,26 @@ public enum Prerequisite: Sendable {
   case tcp, udp, sctp, icmpv4, icmpv6
   /// A neighbour solicitation or advertisement, a solicitation, an advertisement.
   case neighbor, neighborSolicitation, neighborAdvertisement
+
+  /// What a match has to have, as one writes it.
+  var words: String {
+    switch self {
+    case .none: "anything"
+    case .vlan: "a VLAN tag (vlan_tci=0x1000/0x1000, or dl_vlan), or pushes one before"
+    case .arp: "arp or rarp"
+    case .ipv4: "ip"
+    case .ipv6: "ipv6"
+    case .ip: "ip or ipv6"
+    case .tcp: "tcp or tcp6"
+    case .udp: "udp or udp6"
+    case .sctp: "sctp or sctp6"
+    case .icmpv4: "icmp"
+    case .icmpv6: "icmp6"
+    case .neighbor: "icmp6,icmpv6_type=135 or icmp6,icmpv6_type=136"
+    case .neighborSolicitation: "icmp6,icmpv6_type=135"
+    case .neighborAdvertisement: "icmp6,icmpv6_type=136"
+    }
+  }
 }
 
 /// A field's line of the table.

@@ -18,9 +18,7 @@ extension RandomFlow {
 
   private func append(_ action: Action, to actions: inout [Action], _ match: Match) {
     let candidate = actions + [action]
-    guard (try? ActionChecks.checkOrder(candidate)) != nil,
-      (try? ActionChecks.checkPrerequisites(candidate, match: match)) != nil
-    else { return }
+    guard (try? ActionCheck.check(candidate, match: match)) != nil else { return }
     actions = candidate
   }
 
@@ -160,8 +158,10 @@ extension RandomFlow {
     for index in 0..<(group.kind == .indirect ? 1 : below(5)) {
       var bucket = GroupDescription.Bucket(id: UInt32(index * 2 + below(2)), actions: list())
       if group.kind == .select { bucket.weight = UInt16(below(100)) }
-      if group.kind == .fastFailover || chance(20) { bucket.watchPort = PortNumber(UInt16(1 + below(8))) }
-      if chance(20) { bucket.watchGroup = UInt32(below(1000)) }
+      if group.kind == .fastFailover || group.kind == .select && chance(20) {
+        bucket.watchPort = PortNumber(UInt16(1 + below(8)))
+        if chance(20) { bucket.watchGroup = UInt32(below(1000)) }
+      }
       group.buckets.append(bucket)
     }
     guard group.kind == .select, chance(60) else { return group }

@@ -112,7 +112,7 @@ import Testing
     for (text, message) in errors {
       #expect(throws: FlowError(message)) { try parser.match(text) }
     }
-    #expect(throws: FlowError("set_field: tcp_dst needs a flow that matches tcp or tcp6")) {
+    #expect(throws: FlowError("set_field: tcp_dst is only there in frames that match tcp or tcp6")) {
       try parser.flow("ip,actions=set_field:5->tcp_dst", for: .add)
     }
   }

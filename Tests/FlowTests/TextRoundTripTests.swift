@@ -51,7 +51,7 @@ import Testing
       // No two the same, and within what both have.
       flow.priority = UInt16(index)
       flow.actions = flow.actions.filter(\.isWithoutVersion)
-      guard (try? ActionChecks.checkPrerequisites(flow.actions, match: flow.match)) != nil else { continue }
+      guard (try? ActionCheck.check(flow.actions, match: flow.match)) != nil else { continue }
       lines.append(FlowFormatter().flow(flow))
       texts.insert(ReferenceTool.text(flow))
     }

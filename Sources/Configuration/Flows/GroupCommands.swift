@@ -87,13 +87,7 @@ extension RuntimeCommands {
   }
 
   private static func insert(_ change: BucketModification, _ pipeline: FlowPipeline) throws(FlowError) {
-    var taken = Set((buckets(of: change.group, pipeline) + change.buckets).map(\.id))
-    var buckets = change.buckets
-    var next: UInt32 = 0
-    for index in buckets.indices where buckets[index].id == BucketModification.unnumbered {
-      while !taken.insert(next).inserted { next += 1 }
-      buckets[index].id = next
-    }
+    let buckets = BucketModification.numbered(change.buckets, beside: buckets(of: change.group, pipeline))
     switch change.position {
     case .first: try pipeline.insertBuckets(buckets, into: change.group, at: .first)
     case .last, .all: try pipeline.insertBuckets(buckets, into: change.group, at: .last)

@@ -69,7 +69,7 @@ extension FlowPipeline {
     try validate(actions: flow.actions, match: flow.match, table: modification.table)
     let now = clock()
     for old in FlowSelection(modification, filtersOutputs: false).rules(of: idle) {
-      if modification.table == nil { try validateJumps(flow.actions, from: old.table) }
+      if modification.table == nil { try ActionCheck.checkJumps(flow.actions, from: old.table) }
       var description = old.description
       description.actions = flow.actions
       if modification.setsCookie { description.cookie = flow.cookie }

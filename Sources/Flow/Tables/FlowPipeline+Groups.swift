@@ -130,7 +130,7 @@ extension FlowPipeline {
 
   private func set(_ description: MeterDescription) throws(FlowError) {
     try change { () throws(FlowError) in
-      try self.validate(description)
+      try description.check()
       let new = Meter(description, created: self.clock())
       self.perform(.meter(self.idle.meter(description.id), new, id: description.id))
     }

@@ -6,7 +6,7 @@ extension ActionParser {
     case "set_field": return try setField(value)
     case "move": return try move(value)
     case "push": return .push(try SubField(text: value.trimmed))
-    case "pop": return .pop(try writable(try SubField(text: value.trimmed)))
+    case "pop": return .pop(try SubField(text: value.trimmed))
     case "mod_dl_src": return .modEthernetSource(try ethernet(value, name))
     case "mod_dl_dst": return .modEthernetDestination(try ethernet(value, name))
     case "mod_nw_src": return .modIPv4Source(try ipv4(value, name))
@@ -38,11 +38,7 @@ extension ActionParser {
       let priority: UInt8 = try number(value, name, "a priority, 0 to 7", upTo: 7)
       return .setField(.vlanPCP, value: UInt128(priority), mask: Field.vlanPCP.wholeMask)
     case "strip_vlan", "pop_vlan": return .popVLAN
-    case "push_vlan":
-      guard let type = TextNumber.integer(value), type == 0x8100 || type == 0x88A8 else {
-        throw FlowError("push_vlan:\(value.quoted): give the tag's EtherType, 0x8100 or 0x88a8")
-      }
-      return .pushVLAN(UInt16(type))
+    case "push_vlan": return .pushVLAN(try number(value, name, "the tag's EtherType, 0x8100 or 0x88a8"))
     default: return nil
     }
   }
@@ -64,7 +60,6 @@ extension ActionParser {
       _ = try FieldName.find(fieldName)
       throw FlowError("there is no field \(fieldName.quoted); see ovs-fields(7) for their names")
     }
-    try checkWritable(field)
     let value = try field.value(of: valueText, ports: ports)
     guard value.mask != 0 else {
       throw FlowError("set_field:\(text.quoted) sets no bits; give a value and a mask that is not zero")
@@ -81,7 +76,7 @@ extension ActionParser {
     guard let (valueText, name) = text.splitAtArrow() else {
       throw FlowError("load:\(text.quoted): write load:NUMBER->FIELD[BITS]")
     }
-    let bits = try writable(try SubField(text: name.trimmed))
+    let bits = try SubField(text: name.trimmed)
     guard let value = TextNumber.integer(valueText) else {
       throw FlowError("load:\(text.quoted): \(valueText.quoted) is not a number; give one, or use set_field")
     }
@@ -100,25 +95,8 @@ extension ActionParser {
     guard let (source, destination) = text.splitAtArrow() else {
       throw FlowError("move:\(text.quoted): write move:FROM[BITS]->TO[BITS]")
     }
-    let from = try SubField(text: source.trimmed)
-    let to = try writable(try SubField(text: destination.trimmed))
-    guard from.count == to.count else {
-      throw FlowError(
-        "move:\(text.quoted): the source has \(from.count) bits and the destination \(to.count); give as many of each"
-      )
-    }
-    return .move(from: from, to: to)
-  }
-
-  func writable(_ bits: SubField) throws(FlowError) -> SubField {
-    try checkWritable(bits.field)
-    return bits
-  }
-
-  private func checkWritable(_ field: Field) throws(FlowError) {
-    guard field.info.isWritable else {
-      throw FlowError("the field \(field.info.name) cannot be written, only matched")
-    }
+    return .move(
+      from: try SubField(text: source.trimmed), to: try SubField(text: destination.trimmed))
   }
 
   private func ethernet(_ text: Text, _ name: String) throws(FlowError) -> UInt64 {

@@ -3,11 +3,10 @@
 //
 // `list` reads a list of pairs and hands each to the parser of its kind: `output`, `fields`, `vlan`, `control`; a kind
 // that does not know the name returns nil, and the next is asked. Lists in lists (`clone`, `write_actions`) come back
-// here, one level deeper. What actions may stand where is checked afterwards, in `ActionChecks`.
+// here, one level deeper. What actions may stand where is checked afterwards, in `ActionCheck`.
 
 struct ActionParser {
   static let maximumCount = 4096
-  static let maximumDepth = 32
 
   let ports: (any PortNames)?
   /// Actions read so far, in lists within lists too.
@@ -17,9 +16,9 @@ struct ActionParser {
 
   /// - Parameter depth: how many lists this one is in.
   mutating func list(_ text: Text, depth: Int = 0) throws(FlowError) -> [Action] {
-    guard depth <= Self.maximumDepth else {
+    guard depth <= ActionCheck.deepest else {
       throw FlowError(
-        "actions are nested more than \(Self.maximumDepth) deep; use resubmit to another table instead")
+        "actions are nested more than \(ActionCheck.deepest) deep; use resubmit to another table instead")
     }
     var actions: [Action] = []
     var drops = false
@@ -56,7 +55,7 @@ struct ActionParser {
     } else if let action = try instruction(name, value, depth: depth) {
       actions.append(action)
     } else if let port = TextPort.parse(pair.key, ports) {
-      actions.append(try output(port))
+      actions.append(output(port))
     } else if Self.unsupported.contains(name) {
       throw FlowError("the action \(name) is not supported: this switch does not have what it needs")
     } else {
@@ -86,12 +85,12 @@ struct ActionParser {
           value, "group", "a group, 0 to \(GroupDescription.maximumID)", upTo: GroupDescription.maximumID))
     default:
       guard let port = TextPort.reserved(name) else { return nil }
-      return try output(port)
+      return output(port)
     }
   }
 
   private func output(to text: Text) throws(FlowError) -> Action {
-    if let port = TextPort.parse(text, ports) { return try output(port) }
+    if let port = TextPort.parse(text, ports) { return output(port) }
     if text.contains(.bracket) || FieldName.short[text.string] != nil || FieldName.long[text.string] != nil {
       return .outputField(try SubField(text: text))
     }
@@ -103,13 +102,8 @@ struct ActionParser {
     )
   }
 
-  private func output(_ port: PortNumber) throws(FlowError) -> Action {
-    if port == .controller { return .controller(ControllerOutput()) }
-    guard port < .firstReserved || port >= .inPort && port != .none else {
-      throw FlowError(
-        "output:\(port): frames cannot be sent there; give a port of the bridge or a reserved port as NORMAL")
-    }
-    return .output(port)
+  private func output(_ port: PortNumber) -> Action {
+    port == .controller ? .controller(ControllerOutput()) : .output(port)
   }
 
   private func controller(_ text: Text) throws(FlowError) -> ControllerOutput {
@@ -186,13 +180,11 @@ struct ActionParser {
   private func conjunction(_ text: Text) throws(FlowError) -> Action {
     guard let (idText, clauses) = text.split(at: .comma),
       let (clauseText, countText) = clauses.trimmed.split(at: .slash),
-      let id = TextNumber.integer(idText.trimmed), id <= UInt32.max,
-      let clause = TextNumber.integer(clauseText), let count = TextNumber.integer(countText)
+      let id = TextNumber.integer(idText.trimmed), id <= UInt32.max
     else { throw FlowError("conjunction(\(text.shown)): write conjunction(ID,CLAUSE/CLAUSES)") }
-    guard count >= 2, count <= 64, clause >= 1, clause <= count else {
-      throw FlowError("conjunction(\(text.shown)): there are 2 to 64 clauses, and the first is 1")
-    }
-    return .conjunction(id: UInt32(id), clause: UInt8(clause), clauses: UInt8(count))
+    return .conjunction(
+      id: UInt32(id), clause: try number(clauseText, "conjunction", "a clause, counted from 1"),
+      clauses: try number(countText, "conjunction", "how many clauses there are, 2 to 64"))
   }
 
   private func note(_ text: Text) throws(FlowError) -> [UInt8] {
@@ -220,7 +212,7 @@ struct ActionParser {
         value, name, "a meter, 1 to \(MeterDescription.maximumID)", upTo: MeterDescription.maximumID)
       guard id != 0 else { throw FlowError("meter:0: meters are numbered from 1") }
       return .meter(id)
-    case "goto_table": return .gotoTable(try number(value, name, "a table, 0 to 254", upTo: UInt8(254)))
+    case "goto_table": return .gotoTable(try number(value, name, "a table, 0 to 254"))
     case "write_metadata":
       let (word, maskWord) = value.split(at: .slash) ?? (value, [])
       let mask: UInt64 = maskWord.isEmpty ? .max : try number(maskWord, name, "a mask of 64 bits")

@@ -28,7 +28,7 @@ public struct FlowParser {
   public func actions(_ text: String) throws(FlowError) -> [Action] {
     var parser = ActionParser(ports: ports)
     let actions = try parser.list(try limited(text))
-    try ActionChecks.checkOrder(actions)
+    try ActionCheck.check(actions, match: nil)
     return actions
   }
 
@@ -96,9 +96,8 @@ public struct FlowParser {
     }
     var actionParser = ActionParser(ports: ports)
     result.flow.actions = try actionParser.list(actionText)
-    try ActionChecks.checkOrder(result.flow.actions)
-    if let table = result.table { try ActionChecks.checkTable(result.flow.actions, table: table) }
-    try ActionChecks.checkPrerequisites(result.flow.actions, match: result.flow.match)
+    try ActionCheck.check(result.flow.actions, match: result.flow.match)
+    if let table = result.table { try ActionCheck.checkJumps(result.flow.actions, from: table) }
     return result
   }
 

@@ -66,7 +66,8 @@ extension FlowFormatter {
   ///   - now: milliseconds of the switch's clock.
   public func meterStatistics(_ meter: Meter, flows: Int, now: UInt64) -> String {
     let age = now > meter.created ? now - meter.created : 0
-    var text = "meter:\(meter.description.id) flow_count:\(flows) packet_in_count:\(meter.bands.input.packets) "
+    var text =
+      "meter:\(meter.description.id) flow_count:\(flows) packet_in_count:\(meter.bands.input.packets) "
     text += "byte_in_count:\(meter.bands.input.bytes) duration:\(Self.seconds(age)) bands:"
     for index in 0..<meter.bands.count {
       let dropped = meter.bands.dropped(index)

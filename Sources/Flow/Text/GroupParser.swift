@@ -17,6 +17,21 @@ public struct BucketModification: Hashable, Sendable {
 
   /// No id yet: the group gives its bucket the lowest one that is free.
   public static let unnumbered = UInt32.max
+
+  /// Buckets that all have ids: those without get the lowest that neither these nor `others` have.
+  public static func numbered(
+    _ buckets: [GroupDescription.Bucket], beside others: [GroupDescription.Bucket] = []
+  ) -> [GroupDescription.Bucket] {
+    var taken = Set((others + buckets).map(\.id))
+    var next: UInt32 = 0
+    return buckets.map { bucket in
+      guard bucket.id == unnumbered else { return bucket }
+      while !taken.insert(next).inserted { next += 1 }
+      var bucket = bucket
+      bucket.id = next
+      return bucket
+    }
+  }
 }
 
 extension FlowParser {
@@ -35,9 +50,13 @@ extension FlowParser {
       throw FlowError("the group has no type; give type=all, type=select, type=indirect or type=ff")
     }
     let group = GroupDescription(
-      id: id, kind: kind, buckets: try numbered(reader.buckets), selectionMethod: reader.method,
+      id: id, kind: kind, buckets: BucketModification.numbered(reader.buckets),
+      selectionMethod: reader.method,
       selectionParameter: reader.parameter, selectionFields: reader.fields)
-    try check(group, hasWeights: reader.hasWeights)
+    guard !reader.hasWeights || group.kind == .select else {
+      throw FlowError("only buckets of select groups have a weight; leave weight out")
+    }
+    try group.check()
     if requiresBuckets, group.buckets.isEmpty {
       throw FlowError("group \(id) has no buckets; add bucket=ACTIONS")
     }
@@ -93,58 +112,7 @@ extension FlowParser {
         "command_bucket_id=all is for remove-buckets; buckets are inserted first, last or behind one by its id"
       )
     }
-    try checkIDs(reader.buckets)
     return BucketModification(group: id, position: position, buckets: reader.buckets)
-  }
-
-  private func checkIDs(_ buckets: [GroupDescription.Bucket]) throws(FlowError) {
-    var seen: Set<UInt32> = []
-    for bucket in buckets where bucket.id != BucketModification.unnumbered {
-      guard seen.insert(bucket.id).inserted else {
-        throw FlowError("two buckets have bucket_id:\(bucket.id); give each its own")
-      }
-    }
-  }
-
-  private func numbered(_ buckets: [GroupDescription.Bucket]) throws(FlowError) -> [GroupDescription.Bucket] {
-    try checkIDs(buckets)
-    var taken = Set(buckets.map(\.id))
-    var next: UInt32 = 0
-    var result = buckets
-    for index in result.indices where result[index].id == BucketModification.unnumbered {
-      while taken.contains(next) { next += 1 }
-      result[index].id = next
-      taken.insert(next)
-    }
-    return result
-  }
-
-  private func check(_ group: GroupDescription, hasWeights: Bool) throws(FlowError) {
-    guard !hasWeights || group.kind == .select else {
-      throw FlowError("only buckets of select groups have a weight; leave weight out")
-    }
-    guard group.kind == .select || group.selectionMethod.isEmpty else {
-      throw FlowError("only select groups have a selection_method; leave it out")
-    }
-    guard ["", "hash", "dp_hash"].contains(group.selectionMethod) else {
-      throw FlowError("selection_method=\(Text(group.selectionMethod).quoted): give hash or dp_hash")
-    }
-    guard group.selectionFields.isEmpty || group.selectionMethod == "hash" else {
-      throw FlowError("fields are for selection_method=hash; add that, or leave them out")
-    }
-    guard group.selectionParameter == 0 || !group.selectionMethod.isEmpty else {
-      throw FlowError("selection_method_param needs a selection_method; add that, or leave it out")
-    }
-    guard group.kind != .indirect || group.buckets.count <= 1 else {
-      throw FlowError("an indirect group has one bucket; give one, or another type")
-    }
-    if group.kind == .fastFailover {
-      for bucket in group.buckets where bucket.watchPort == nil && bucket.watchGroup == nil {
-        throw FlowError(
-          "every bucket of a fast_failover group needs watch_port or watch_group; bucket \(bucket.id) has none"
-        )
-      }
-    }
   }
 }
 
@@ -282,7 +250,6 @@ private struct GroupReader {
       throw FlowError("a bucket has no actions; write bucket=ACTIONS, or bucket=drop")
     }
     bucket.actions = try actions.list(actionText)
-    try ActionChecks.checkOrder(bucket.actions, isFlow: false)
     return bucket
   }
 }

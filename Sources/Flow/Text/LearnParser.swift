@@ -20,9 +20,7 @@ struct LearnParser {
 
   private func option(_ pair: TextPair, _ learn: inout LearnAction) throws(FlowError) -> Bool {
     switch pair.key.string {
-    case "table":
-      learn.table = try number(pair, "a table, 0 to 254")
-      guard learn.table != 255 else { throw FlowError("learn(table=255): give a table, 0 to 254") }
+    case "table": learn.table = try number(pair, "a table, 0 to 254")
     case "priority": learn.priority = try number(pair, "a priority, 0 to 65535")
     case "idle_timeout": learn.idleTimeout = try number(pair, "seconds, 0 to 65535")
     case "hard_timeout": learn.hardTimeout = try number(pair, "seconds, 0 to 65535")
@@ -32,12 +30,7 @@ struct LearnParser {
     case "send_flow_rem": learn.sendsFlowRemoved = true
     case "delete_learned": learn.deletesLearned = true
     case "limit": learn.limit = try number(pair, "a number of flows")
-    case "result_dst":
-      let bits = try SubField(text: pair.value)
-      guard bits.count == 1, bits.field.info.isWritable else {
-        throw FlowError("learn(\(pair.description)): give one bit of a field that can be written, as reg0[0]")
-      }
-      learn.resultDestination = bits
+    case "result_dst": learn.resultDestination = try SubField(text: pair.value)
     default: return false
     }
     return true
@@ -55,14 +48,7 @@ struct LearnParser {
     }
     // A field alone is matched with what the frame at hand has there.
     if pair.value.isEmpty { return .match(bits, .field(bits)) }
-    if let source = try? SubField(text: pair.value) {
-      guard source.count == bits.count else {
-        throw FlowError(
-          "learn(\(pair.description)): the fields have \(bits.count) and \(source.count) bits; give as many of each"
-        )
-      }
-      return .match(bits, .field(source))
-    }
+    if let source = try? SubField(text: pair.value) { return .match(bits, .field(source)) }
     if bits.isAllAddressable {
       let value = try bits.field.value(of: pair.value, ports: ports)
       guard value.mask == bits.field.wholeMask, value.value & ~value.mask & bits.ones == 0 else {
@@ -79,17 +65,11 @@ struct LearnParser {
     guard let (source, destination) = text.splitAtArrow() else {
       throw FlowError("learn(load:\(text.shown)): write load:FIELD->FIELD or load:NUMBER->FIELD")
     }
-    let bits = try ActionParser(ports: ports).writable(try SubField(text: destination.trimmed))
+    let bits = try SubField(text: destination.trimmed)
     if source.first?.isDigit == true {
       return .load(bits, .immediate(try immediate(source, bits, in: "load:\(text.shown)")))
     }
-    let from = try SubField(text: source.trimmed)
-    guard from.count == bits.count else {
-      throw FlowError(
-        "learn(load:\(text.shown)): the source has \(from.count) bits and the destination \(bits.count); give as many of each"
-      )
-    }
-    return .load(bits, .field(from))
+    return .load(bits, .field(try SubField(text: source.trimmed)))
   }
 
   private func immediate(_ text: Text, _ bits: SubField, in description: String) throws(FlowError) -> UInt128

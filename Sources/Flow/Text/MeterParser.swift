@@ -35,9 +35,7 @@ extension FlowParser {
     } else if requiresBands {
       throw FlowError("meter \(id) has no unit; give kbps or pktps")
     }
-    guard !requiresBands || !meter.bands.isEmpty else {
-      throw FlowError("meter \(id) has no bands; end it with bands=type=drop rate=RATE")
-    }
+    if requiresBands { try meter.check() }
     return meter
   }
 
@@ -87,9 +85,6 @@ extension FlowParser {
     }
     var result: [MeterDescription.Band] = []
     for band in bands {
-      guard let rate = band.rate, rate != 0 else {
-        throw FlowError("a band has no rate; add rate=RATE, 1 at least")
-      }
       guard hasBurst == (band.burst != nil) else {
         throw FlowError(
           hasBurst
@@ -97,7 +92,7 @@ extension FlowParser {
             : "burst_size needs burst before the bands; add it"
         )
       }
-      result.append(MeterDescription.Band(rate: rate, burstSize: band.burst ?? 0))
+      result.append(MeterDescription.Band(rate: band.rate ?? 0, burstSize: band.burst ?? 0))
     }
     return result
   }
