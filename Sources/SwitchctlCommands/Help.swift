@@ -25,7 +25,7 @@ enum Help {
     var text = "usage: \(program) [OPTION]... \(command.synopsis)\n\n"
     text += wrapped(help?.paragraph ?? "", width: 79) + "\n"
     if !command.options.isEmpty {
-      text += "Options of this command (before its name):\n"
+      text += "Options of this command (\(command.group == .flow ? "anywhere" : "before its name")):\n"
       for option in command.options { text += optionEntry(option) }
       text += "\n"
     }

@@ -80,6 +80,17 @@ final class FlowCommandTests {
     #expect(run("add-flows", "br9", file).errors == "switchctl: switchd: there is no bridge br9\n")
   }
 
+  @Test func `A file without an end or with lines that have none is refused`() throws {
+    #expect(
+      run("add-flows", "br0", "/dev/zero").errors.hasPrefix("switchctl: /dev/zero: line 1 is longer than "))
+    let file = try write("flows", "actions=drop\nactions=" + String(repeating: "output:1,", count: 20_000))
+    let invoked = run("add-flows", "br0", file)
+    #expect(invoked.status == .code(1))
+    #expect(invoked.errors.hasPrefix("switchctl: \(file): line 2"), "\(invoked.errors)")
+    #expect(run("add-flows", "br0", directory.path).errors.contains("Is a directory"))
+    #expect(asked.requests.isEmpty)
+  }
+
   @Test func `A file goes in parts that keep its lines and their numbers`() throws {
     let lines = (1...10_000).map { "priority=\($0),actions=drop" }
     let file = try write("flows", lines.joined(separator: "\n") + "\n")

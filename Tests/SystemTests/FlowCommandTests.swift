@@ -59,7 +59,7 @@ extension System {
     @Test func `A file of many flows is loaded at once, dumped, compared and deleted`() throws {
       try withLab { lab in
         let file = lab.socket("flows")
-        let count = 20_000
+        let count = 5000
         let lines = (0..<count).map {
           "priority=9,ip,nw_dst=10.\($0 >> 16).\($0 >> 8 & 255).\($0 & 255),actions=drop"
         }

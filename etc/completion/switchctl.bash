@@ -24,6 +24,11 @@ _switchctl_arguments() {
   del-br:0 | br-*:0 | *-fail-mode:0 | *-controller:0 | list-ports:0 | list-ifaces:0 | fdb:0 | fdb-flush:0 | ports:0 | \
     add-port:0 | add-bond:0 | add-br:1)
     _switchctl_ask list-br ;;
+  add-flows:1 | replace-flows:1 | add-groups:1 | parse-flows:0) compgen -f -- "${COMP_WORDS[COMP_CWORD]}" ;;
+  diff-flows:*) _switchctl_ask list-br && compgen -f -- "${COMP_WORDS[COMP_CWORD]}" ;;
+  *-flow:0 | *-flows:0 | *-group:0 | *-groups:0 | *-buckets:0 | *-meter:0 | *-meters:0 | dump-*:0 | meter-stats:0 | \
+    trace:0)
+    _switchctl_ask list-br ;;
   add-port:1) command ls /sys/class/net ;;
   del-port:0) _switchctl_ask list-br && _switchctl_ports ;;
   del-port:1) _switchctl_ask list-ports "$1" ;;

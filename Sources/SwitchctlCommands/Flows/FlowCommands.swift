@@ -100,7 +100,8 @@ enum FlowCommands {
   @Sendable static func parse(_ session: ControlSession, _ request: Invocation.Request) throws(CommandError) {
     let reader = try session.lineReader(bridge: nil)
     let formatter = FlowFormatter()
-    for flow in try flows(inFile: request.arguments[0], reader) { session.show(formatter.flow(flow)) }
+    let flows = try flows(inFile: request.arguments[0], reader)
+    session.show(flows.map { formatter.flow($0) + "\n" }.joined())
   }
 }
 
