@@ -8,6 +8,10 @@ public protocol FlowLookup {
   func lookup(table: UInt8, key: FlowWords, mask: inout FlowWords) -> FlowRule?
   func group(_ id: UInt32) -> Group?
   func meter(_ id: UInt32) -> Meter?
+  /// Whether a `learn` action with this limit (0: none) makes or refreshes `flow`: not when its table has so many
+  /// learned flows with its cookie already, unless it is one of them as it is. What is learned or forgotten in any table
+  /// may change the answer.
+  func admits(learned flow: FlowDescription, limit: UInt32) -> Bool
   /// A port of the bridge; nil when there is none of that number.
   func port(_ number: PortNumber) -> FlowPort?
 }

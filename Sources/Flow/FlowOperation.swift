@@ -84,10 +84,12 @@ public struct Translation: Sendable {
   public init() {}
 }
 
-/// Ports and groups as bits of a word: several may share one, so that a change of one of them may concern too many
+/// Ports, groups and the like as bits of a word: several may share one, so that a change of one of them may concern too many
 /// programs, but never too few.
 public enum Dependency {
-  public static func port(_ number: PortNumber) -> UInt64 { 1 << UInt64(number.value % 32) }
+  public static func port(_ number: PortNumber) -> UInt64 { 1 << UInt64(number.value % 31) }
+  /// How many flows were learned, in any table.
+  public static let learnedFlows: UInt64 = 1 << 31
   public static func group(_ id: UInt32) -> UInt64 { 1 << UInt64(32 + id % 16) }
   public static func meter(_ id: UInt32) -> UInt64 { 1 << UInt64(48 + id % 16) }
 }

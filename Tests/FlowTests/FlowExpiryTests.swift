@@ -92,6 +92,11 @@ import Testing
     #expect(fixture.pipeline.learn((1...3).map { learned($0, limit: 2) }) == [true, true, false])
     // One that is there is refreshed all the same.
     #expect(fixture.pipeline.learn(learned(1, limit: 2)))
+    // But not replaced.
+    var other = learned(1, limit: 2)
+    other.flow.actions = [.output(PortNumber(1))]
+    #expect(!fixture.pipeline.learn(other))
+    #expect(fixture.pipeline.flows().allSatisfy { $0.actions.isEmpty })
     fixture.milliseconds += 11_000
     #expect(fixture.pipeline.expire().count == 2)
     #expect(fixture.pipeline.learn((1...3).map { learned($0, limit: 0) }) == [true, true, true])

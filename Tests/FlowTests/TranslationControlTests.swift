@@ -147,6 +147,23 @@ import Testing
     #expect(translation.plain == sent(2))
   }
 
+  @Test func `The result of learning is 0 where the limit is reached, and for as long as it is`() {
+    let learn = learning {
+      $0.resultDestination = SubField(.reg1, offset: 3, count: 1)
+      $0.limit = 2
+    }
+    var tables = ListTables([
+      flow(0, [], [.learn(learn), .resubmit(port: nil, table: 1)]), flow(1, [(.reg1, 0)], [out(2)]),
+      flow(1, [(.reg1, 8)], [out(3)]),
+    ])
+    for count in 0...UInt32(3) {
+      tables.learnedCount = count
+      let translation = Translator(lookup: tables).translate(FlowWords())
+      #expect(translation.plain == sent(count < 2 ? 3 : 2))
+      #expect(translation.dependencies & Dependency.learnedFlows != 0)
+    }
+  }
+
   @Test func `Nothing is learned by a pipeline at fault`() {
     let translation = translate(flow(0, [], [.learn(learning()), .resubmit(port: nil, table: nil)]))
     #expect(translation.drop == .pipelineError)

@@ -6,6 +6,7 @@ struct ListTables: FlowLookup {
   var groups: [UInt32: Group] = [:]
   var meters: [UInt32: Meter] = [:]
   var ports: [PortNumber: FlowPort] = [:]
+  var learnedCount: UInt32 = 0
 
   /// With ports 1 to 4.
   init(_ rules: [FlowRule] = [], groups: [Group] = []) {
@@ -31,6 +32,7 @@ struct ListTables: FlowLookup {
   func group(_ id: UInt32) -> Group? { groups[id] }
   func meter(_ id: UInt32) -> Meter? { meters[id] }
   func port(_ number: PortNumber) -> FlowPort? { ports[number] }
+  func admits(learned flow: FlowDescription, limit: UInt32) -> Bool { limit == 0 || learnedCount < limit }
 }
 
 func flow(

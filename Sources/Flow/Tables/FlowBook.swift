@@ -1,16 +1,8 @@
 /// What the control thread has to find: the flows that use a group or a meter, that were learned, that expire. It
 /// follows every edit, and its undoing, so it always agrees with the idle side.
 struct FlowBook {
-  /// A learned flow's table and cookie: what `learn` names those it made by.
-  struct Learned: Hashable {
-    var table: UInt8
-    var cookie: UInt64
-  }
-
   private var rulesByGroup: [UInt32: [ObjectIdentifier: FlowRule]] = [:]
   private var rulesByMeter: [UInt32: [ObjectIdentifier: FlowRule]] = [:]
-  /// How many flows `learn` made.
-  private var learnedCounts: [Learned: Int] = [:]
   /// How many flows have a learn action with `delete_learned` for them.
   private var learners: [Learned: Int] = [:]
   private var orphans: [Learned] = []
@@ -41,9 +33,6 @@ struct FlowBook {
         }
       }
     }
-    if rule.isLearned {
-      learnedCounts[Learned(table: rule.table, cookie: rule.cookie), default: 0] += 1
-    }
     timeouts.add(rule)
   }
 
@@ -60,17 +49,11 @@ struct FlowBook {
         }
       }
     }
-    if rule.isLearned {
-      _ = learnedCounts.decrement(Learned(table: rule.table, cookie: rule.cookie))
-    }
     timeouts.remove(rule)
   }
 
   func rules(usingGroup id: UInt32) -> [FlowRule] { rulesByGroup[id].map { Array($0.values) } ?? [] }
   func rules(usingMeter id: UInt32) -> [FlowRule] { rulesByMeter[id].map { Array($0.values) } ?? [] }
-  func learnedCount(table: UInt8, cookie: UInt64) -> Int {
-    learnedCounts[Learned(table: table, cookie: cookie)] ?? 0
-  }
 
   /// Flows for which there is no learn action any longer.
   mutating func takeOrphan() -> Learned? {

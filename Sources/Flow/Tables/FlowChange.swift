@@ -44,6 +44,7 @@ extension FlowChange {
     case .rule(let table, let match):
       // The match is compared with the frame as it was received, so bits written on the way say nothing; nor do those
       // of the pipeline's own words.
+      if decision.dependencies & Dependency.learnedFlows != 0 { return true }
       guard decision.tables.contains(table) else { return false }
       for index in 0..<FlowWords.packetCount {
         let bits = match.mask[index] & decision.mask[index] & ~decision.rewritten[index]

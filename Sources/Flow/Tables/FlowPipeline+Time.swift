@@ -29,14 +29,11 @@ extension FlowPipeline {
   }
 
   private func learn(_ flow: FlowDescription, _ limit: UInt32) throws(FlowError) -> Bool {
-    let old = idle.classifier(flow.table)?.rule(flow.match, priority: flow.priority)
-    if let old, old.isLearned, old.description == flow {
+    if let old = idle.learnedRule(flow) {
       old.refresh(at: clock())
       return true
     }
-    if old == nil, limit > 0, book.learnedCount(table: flow.table, cookie: flow.cookie) >= Int(limit) {
-      return false
-    }
+    guard idle.admits(learned: flow, limit: limit) else { return false }
     try validate(flow)
     try add(flow, isLearned: true)
     return true

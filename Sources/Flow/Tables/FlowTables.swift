@@ -18,6 +18,8 @@ public final class FlowTables: FlowLookup, @unchecked Sendable {
   private var groupsByID: [UInt32: Group] = [:]
   private var metersByID: [UInt32: Meter] = [:]
   private(set) var ports: [PortNumber: FlowPort] = [:]
+  /// How many flows `learn` made.
+  private var learnedCounts: [Learned: Int] = [:]
   private var log = ChangeLog()
   private let seed: UInt64
   private(set) var ruleCount = 0
@@ -43,6 +45,19 @@ public final class FlowTables: FlowLookup, @unchecked Sendable {
   public func group(_ id: UInt32) -> Group? { groupsByID[id] }
   public func meter(_ id: UInt32) -> Meter? { metersByID[id] }
   public func port(_ number: PortNumber) -> FlowPort? { ports[number] }
+
+  public func admits(learned flow: FlowDescription, limit: UInt32) -> Bool {
+    guard limit > 0, learnedCounts[Learned(table: flow.table, cookie: flow.cookie)] ?? 0 >= limit else {
+      return true
+    }
+    return learnedRule(flow) != nil
+  }
+
+  /// The rule that is learned again by `flow`, if it is there as it is.
+  func learnedRule(_ flow: FlowDescription) -> FlowRule? {
+    let rule = classifier(flow.table)?.rule(flow.match, priority: flow.priority)
+    return rule.flatMap { $0.isLearned && $0.description == flow ? $0 : nil }
+  }
 
   /// The counters of `table`, 0 to 254.
   public func tableCounters(_ table: UInt8) -> TableCounters? {
@@ -84,12 +99,17 @@ public final class FlowTables: FlowLookup, @unchecked Sendable {
       classifiers[index] = classifier
       classifier.insert(rule)
       ruleCount += 1
+      countLearned(rule, by: 1)
     case .remove(let rule):
       let index = Int(rule.table)
       guard let classifier = classifiers[index], classifier.remove(rule) else { return }
       if classifier.count == 0 { classifiers[index] = nil }
       ruleCount -= 1
-    case .replace(let old, let new): classifiers[Int(old.table)]?.replace(old, with: new)
+      countLearned(rule, by: -1)
+    case .replace(let old, let new):
+      classifiers[Int(old.table)]?.replace(old, with: new)
+      countLearned(old, by: -1)
+      countLearned(new, by: 1)
     case .group(_, let new, let id): groupsByID[id] = new
     case .meter(_, let new, let id): metersByID[id] = new
     case .ports(_, let new): ports = new
@@ -97,11 +117,24 @@ public final class FlowTables: FlowLookup, @unchecked Sendable {
     noteWhetherNormal()
   }
 
+  private func countLearned(_ rule: FlowRule, by difference: Int) {
+    guard rule.isLearned else { return }
+    let learned = Learned(table: rule.table, cookie: rule.cookie)
+    let count = learnedCounts[learned, default: 0] + difference
+    learnedCounts[learned] = count == 0 ? nil : count
+  }
+
   private func noteWhetherNormal() {
     isNormalOnly = false
     guard ruleCount == 1, let rule = classifiers[0]?.anyRule else { return }
     isNormalOnly = rule.shape.words.isEmpty && rule.actions == [.output(.normal)]
   }
+}
+
+/// A learned flow's table and cookie: what `learn` names those it made by.
+struct Learned: Hashable {
+  var table: UInt8
+  var cookie: UInt64
 }
 
 /// One step of a change, made alike on both sides, and undone when a later step of the same request is refused.

@@ -28,7 +28,11 @@ extension Execution {
     modification.learnLimit = learn.limit
     outcome.learned.append(modification)
     record(.learned(modification), below: 1)
-    if let destination = learn.resultDestination { write(destination, 1) }
+    guard let destination = learn.resultDestination else { return }
+    if learn.limit > 0 { outcome.dependencies |= Dependency.learnedFlows }
+    let isAdmitted = lookup.admits(learned: flow, limit: learn.limit)
+    if !isAdmitted { note("its limit is reached: nothing is learned") }
+    write(destination, isAdmitted ? 1 : 0)
   }
 
   private mutating func value(of source: LearnAction.Source) -> UInt128 {
