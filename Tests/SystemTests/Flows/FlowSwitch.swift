@@ -10,17 +10,18 @@ final class FlowSwitch {
   private let loop: EventLoop
   private let datapath: Datapath
   private let bridge: BridgeID
+  private var settings = PollSettings()
+  private var isTaught = false
   private var ports: [UInt16: (id: PortID, port: MemoryPort)] = [:]
   var pipeline: FlowPipeline { datapath.flows(of: bridge)! }
 
   init(_ ports: [(number: UInt16, vlan: VLANConfiguration)]) throws {
     loop = try EventLoop()
-    var poll = PollSettings()
-    poll.idleMicroseconds = 1
-    datapath = try Datapath(loop: loop, settings: poll)
-    var settings = BridgeSettings()
-    settings.startsWithNormal = false
-    bridge = datapath.addBridge("br0", settings)
+    settings.idleMicroseconds = 1
+    datapath = try Datapath(loop: loop, settings: settings)
+    var bridgeSettings = BridgeSettings()
+    bridgeSettings.startsWithNormal = false
+    bridge = datapath.addBridge("br0", bridgeSettings)
     for (number, vlan) in ports {
       let port = MemoryPort(name: "p\(number)", capacity: 4096, accepts: .all)
       self.ports[number] = (try datapath.addPort(port, to: bridge, number: number, vlan: vlan), port)
@@ -32,6 +33,7 @@ final class FlowSwitch {
   func load(_ pipeline: FlowLines) throws {
     self.pipeline.reset(startsWithNormal: false)
     datapath.flushAddresses()
+    isTaught = (pipeline.flows + pipeline.plainFlows).contains { $0.contains("learn(") }
     let parser = FlowParser()
     for group in pipeline.groups {
       try self.pipeline.addGroup(try parser.group(group, requiresBuckets: false))
@@ -52,6 +54,7 @@ final class FlowSwitch {
     }
     entry.port.synchronize()
     // What was learned is put into the tables.
+    if isTaught { try replaceThread() }
     loop.turn(atMostMilliseconds: 0)
     var result: [UInt16: [[UInt8]]] = [:]
     for (number, entry) in ports {
@@ -60,22 +63,18 @@ final class FlowSwitch {
     return result
   }
 
+  /// With a cache comes a time in which hits have not taught anything yet: every frame is to be a miss.
+  private func replaceThread() throws {
+    settings.cpus = settings.cpus.isEmpty ? [0] : []
+    try datapath.apply(settings)
+  }
+
   private var lookups: UInt64 { pipeline.statistics().first { $0.table == 0 }?.lookups ?? 0 }
 
-  /// What happens to `frame`, step by step.
-  func trace(_ frame: [UInt8], at port: UInt16) -> String {
+  /// What will happen to `frame`.
+  func trace(_ frame: [UInt8], at port: UInt16) -> FlowTrace {
     let key = FlowFrame.key(of: frame, inPort: PortNumber(port))
-    let (_, steps) = Translator(lookup: pipeline.active).trace(key)
-    return steps.map { step in
-      let text =
-        switch step.event {
-        case .lookup(let table, let rule):
-          "table \(table): " + (rule.map { FlowFormatter().flow($0.description) } ?? "no match")
-        case .action(let action): FlowFormatter().actions([action])
-        default: "\(step.event)"
-        }
-      return String(repeating: "  ", count: step.depth) + text
-    }.joined(separator: "\n")
+    return FlowTrace(steps: Translator(lookup: pipeline.active).trace(key).1)
   }
 }
 
@@ -85,6 +84,8 @@ struct FlowLines {
   var flows: [String] = []
   /// Those to be said in OpenFlow 1.0.
   var plainFlows: [String] = []
+  /// All in any order.
+  var all: [String] { groups + flows + plainFlows }
   /// The others, as `ovs-ofctl bundle` has them.
   var bundle: [String] { groups.map { "group add " + $0 } + flows.map { "flow add " + $0 } }
 }

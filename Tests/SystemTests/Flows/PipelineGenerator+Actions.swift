@@ -72,6 +72,8 @@ extension PipelineGenerator {
     switch field {
     case .inPort: return UInt128(1 + below(4))
     case .ipTTL: return UInt128(below(4))
+    // In OpenFlow 1.0, a TCI without a tag's bit takes the tag off.
+    case .vlanTCI where isPlain: return one(of: [0, 0x1001, 0x7002])
     case .vlanVID: return 0x1000 | UInt128(below(3))
     case _ where field.info.word >= FlowWords.packetCount: return UInt128(below(3))
     default: return below(6) == 0 ? UInt128(truncatingIfNeeded: random.next()) : one(of: keys)[field]
@@ -85,7 +87,8 @@ extension PipelineGenerator {
     case 0...3: return .setField(field, value: value(of: field) & maximum, mask: maximum)
     case 4:
       let mask = UInt128(truncatingIfNeeded: random.next()) & maximum
-      guard mask != 0, field.info.masking == .arbitrary else { return plainChange() }
+      // OpenFlow 1.0 has no masks here.
+      guard mask != 0, field.info.masking == .arbitrary, !isPlain else { return plainChange() }
       return .setField(field, value: value(of: field) & mask, mask: mask)
     case 5:
       let bits = subField(of: Self.written)
@@ -106,7 +109,9 @@ extension PipelineGenerator {
       .modEthernetSource(0x0200_0000_0002), .modEthernetDestination(0x0200_0000_0004),
     ]
     if isPlain || match.satisfies(.ip) { actions += [.modTTL(2), .modTOS(8), .modECN(1)] }
-    if isPlain || match.satisfies(.ipv4) { actions += [.modIPv4Source(0x0A00_0001), .modIPv4Destination(0x0A00_0002)] }
+    if isPlain || match.satisfies(.ipv4) {
+      actions += [.modIPv4Source(0x0A00_0001), .modIPv4Destination(0x0A00_0002)]
+    }
     // In ICMP, where there are no ports, Open vSwitch writes type and code.
     if match.satisfies(.tcp) || match.satisfies(.udp) || match.satisfies(.sctp) {
       actions += [.modTransportSource(1), .modTransportDestination(80)]
