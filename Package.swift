@@ -98,7 +98,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "CLinux", "Linux", "Packet", "Virtio", "VhostUser", "Ports", "JSONRPC", "OVSDB", "VirtioTesting",
+        "CLinux", "Linux", "Packet", "Virtio", "VhostUser", "Ports", "Flow", "Datapath", "JSONRPC", "OVSDB",
+        "SwitchctlCommands", "VirtioTesting", "FlowTesting",
       ],
       path: "Tests/FuzzTargets", swiftSettings: strict),
     tests("FuzzTests", ["FuzzTargets"]),
