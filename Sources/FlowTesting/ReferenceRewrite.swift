@@ -1,16 +1,15 @@
 import Flow
-import FlowTesting
 import PacketTesting
 
 /// A frame rewritten by the plainest means: fields are set in its bytes, every checksum is computed anew,
 /// then tags are taken off and put on.
-struct ReferenceRewrite {
-  private(set) var bytes: [UInt8]
+public struct ReferenceRewrite {
+  public private(set) var bytes: [UInt8]
   private let parser: ReferenceParser
   private let rewrite: Rewrite
 
   /// - Parameter isPartial: whether the transport checksum is left to be completed.
-  init(_ frame: [UInt8], _ rewrite: Rewrite, isPartial: Bool = false) {
+  public init(_ frame: [UInt8], _ rewrite: Rewrite, isPartial: Bool = false) {
     bytes = frame
     parser = ReferenceParser(frame)
     self.rewrite = rewrite
