@@ -1,5 +1,5 @@
 /// Why an invocation ends early: the sentence for standard error (without the program's name) and the exit status.
-struct CommandError: Error, Equatable {
+package struct CommandError: Error, Equatable {
   let message: String
   let exitStatus: Int32
 

@@ -111,13 +111,13 @@ extension FuzzTarget {
 }
 
 /// A fresh directory in memory, if there is such a file system.
-private func temporaryDirectory() throws -> String {
+func temporaryDirectory() throws -> String {
   var template = Array("/dev/shm/switchd-fuzz-XXXXXX\0".utf8).map { CChar(bitPattern: $0) }
   guard mkdtemp(&template) != nil else { throw SystemError.last("make a temporary directory") }
   return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
 
-private func removeDirectory(_ path: String) {
+func removeDirectory(_ path: String) {
   guard let stream = opendir(path) else { return }
   while let entry = readdir(stream) {
     let name = withUnsafeBytes(of: &entry.pointee.d_name) {

@@ -4,7 +4,7 @@ import Linux
 /// Frames of a capture in the pcap format (draft-ietf-opsawg-pcap), of either byte order, with micro- or nanoseconds.
 ///
 /// The file may be anything: lengths are checked before they are used, and a frame that is too long to be one is an error.
-final class CaptureFile {
+package final class CaptureFile {
   /// The longest frame kept: what tcpdump's longest snapshot is.
   static let maximumLength = 262_144
 
@@ -16,7 +16,7 @@ final class CaptureFile {
   private var waiting = 0..<0
 
   /// Frame `number` of a file, counted from 1.
-  static func frame(_ number: Int, of path: String) throws(CommandError) -> [UInt8] {
+  package static func frame(_ number: Int, of path: String) throws(CommandError) -> [UInt8] {
     let capture = try CaptureFile(path)
     for place in 1...number {
       guard let frame = try capture.next() else {
