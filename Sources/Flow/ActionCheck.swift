@@ -66,7 +66,12 @@ struct ActionCheck {
       if let tables, tables.group(id) == nil { throw FlowError("There is no group \(id); add it first") }
     case .meter(let id):
       if let tables, tables.meter(id) == nil { throw FlowError("There is no meter \(id); add it first") }
-    case .setField(let field, let value, let mask): try checkSetting(field, to: value & mask, action)
+    case .setField(let field, let value, let mask):
+      guard mask != 0 else {
+        throw FlowError(
+          "set_field: no bits of \(field.info.name) are set; give a value and a mask that is not zero")
+      }
+      try checkSetting(field, to: value & mask, action)
     case .load(let value, let bits):
       try checkSetting(bits.field, to: value << UInt128(bits.offset), action)
     case .move(let from, let to):
@@ -167,10 +172,7 @@ struct ActionCheck {
       case .match(let bits, let source):
         try check(source, for: bits, action)
         try learned.checkSource(bits.field, action)
-        if case .immediate(let value) = source {
-          let shift = UInt128(bits.offset)
-          learned.match?.set(bits.field, value << shift, mask: bits.ones << shift)
-        }
+        if case .immediate(let value) = source { learned.match?.set(bits, value) }
       case .load(let bits, let source):
         try check(source, for: bits, action)
         try learned.checkDestination(bits.field, action)

@@ -100,7 +100,7 @@ public struct FieldInfo: Sendable {
   public var name: String { names[0] }
   public var nxmName: String { nxmNames[0] }
   /// All bits of a value.
-  public var maximum: UInt128 { width == 128 ? .max : (1 << UInt128(width)) - 1 }
+  public var maximum: UInt128 { .ones(width) }
 }
 
 extension Field {
@@ -328,20 +328,27 @@ public struct SubField: Hashable, Sendable {
   public var isWholeField: Bool { offset == 0 && count == field.info.width }
 
   /// `count` ones, from bit 0.
-  public var ones: UInt128 { count == 128 ? .max : (1 << UInt128(count)) - 1 }
+  public var ones: UInt128 { .ones(count) }
+  /// These bits of the field's value.
+  public var fieldMask: UInt128 { ones << UInt128(offset) }
 
   /// These bits of `words`, moved down to bit 0.
   public func read(_ words: FlowWords) -> UInt128 { words[field] >> UInt128(offset) & ones }
 
   /// Puts the low bits of `value` there.
   public func write(_ value: UInt128, to words: inout FlowWords) {
-    words[field] = words[field] & ~(ones << UInt128(offset)) | (value & ones) << UInt128(offset)
+    words[field] = words[field] & ~fieldMask | value << UInt128(offset) & fieldMask
   }
 
   /// These bits as a mask.
   public var mask: FlowWords {
     var words = FlowWords()
-    words[field] = ones << UInt128(offset)
+    words[field] = fieldMask
     return words
   }
+}
+
+extension UInt128 {
+  /// `count` ones, from bit 0; at most 128.
+  static func ones(_ count: Int) -> UInt128 { count >= 128 ? .max : (1 << UInt128(count)) - 1 }
 }

@@ -25,6 +25,11 @@ public struct Match: Hashable, Sendable {
     self.value[field] = self.value[field] & ~limited | value & limited
   }
 
+  /// Asks for the low bits of `value` there.
+  public mutating func set(_ bits: SubField, _ value: UInt128) {
+    set(bits.field, value << UInt128(bits.offset), mask: bits.fieldMask)
+  }
+
   /// Asks nothing of `field` any longer.
   public mutating func clear(_ field: Field) {
     mask[field] = 0
@@ -62,6 +67,7 @@ extension Match {
   public static let ipv4Type: UInt128 = 0x0800
   public static let ipv6Type: UInt128 = 0x86DD
   public static let arpType: UInt128 = 0x0806
+  public static let rarpType: UInt128 = 0x8035
 
   /// Whether the match asks for what `prerequisite` needs.
   public func satisfies(_ prerequisite: Prerequisite) -> Bool {
@@ -77,7 +83,7 @@ extension Match {
     switch prerequisite {
     case .none: return true
     case .vlan: return mask[.vlanTCI] & value[.vlanTCI] & 0x1000 != 0
-    case .arp: return type == Self.arpType || type == 0x8035
+    case .arp: return type == Self.arpType || type == Self.rarpType
     case .ipv4: return type == Self.ipv4Type
     case .ipv6: return type == Self.ipv6Type
     case .ip: return type == Self.ipv4Type || type == Self.ipv6Type
@@ -97,8 +103,5 @@ extension Match {
 
 extension Field {
   /// All bits kept of a value.
-  public var storedMaximum: UInt128 {
-    let width = info.storedWidth
-    return width == 128 ? .max : (1 << UInt128(width)) - 1
-  }
+  public var storedMaximum: UInt128 { .ones(info.storedWidth) }
 }

@@ -78,6 +78,7 @@ import Testing
     (.of((.ethernetType, 0x800), (.ipProtocol, 6), (.ipFragment, 3)), [set(.tcpDestination)]),
     (.of((.ethernetType, 0x800), (.ipProtocol, 17)), [set(.tcpDestination)]),
     (Match(), [.load(1, source)]),
+    (Match(), [.setField(.reg0, value: 0, mask: 0)]),
     (Match(), [set(.vlanVID, 0x1005)]),
     (Match(), [set(.vlanPCP)]),
     (tagged, [.popVLAN, set(.vlanPCP)]),

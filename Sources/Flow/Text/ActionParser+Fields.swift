@@ -61,9 +61,6 @@ extension ActionParser {
       throw FlowError("there is no field \(fieldName.quoted); see ovs-fields(7) for their names")
     }
     let value = try field.value(of: valueText, ports: ports)
-    guard value.mask != 0 else {
-      throw FlowError("set_field:\(text.quoted) sets no bits; give a value and a mask that is not zero")
-    }
     guard value.value & ~field.wholeMask == 0 else {
       throw FlowError(
         "set_field:\(text.quoted): the two lower bits of nw_tos are nw_ecn; give a multiple of 4")

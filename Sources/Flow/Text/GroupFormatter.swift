@@ -19,7 +19,7 @@ extension FlowFormatter {
   private func hashed(_ bits: SubField) -> String {
     let name = bits.field.info.name
     return bits.isAllAddressable
-      ? name : name + "=" + bits.field.text(bits.ones << UInt128(bits.offset), ports: ports)
+      ? name : name + "=" + bits.field.text(bits.fieldMask, ports: ports)
   }
 
   private func bucket(_ bucket: GroupDescription.Bucket, hasWeight: Bool) -> String {

@@ -33,8 +33,6 @@ extension Match {
     }
   }
 
-  static let rarpType: UInt128 = 0x8035
-
   private static func bits(_ fields: Field...) -> FlowWords {
     fields.reduce(into: FlowWords()) { $0 |= $1.mask }
   }

@@ -96,6 +96,6 @@ struct MatchParser {
       throw FlowError(
         "\(bits.field.info.name) can be matched as a whole only; write \(bits.field.info.name)=VALUE")
     }
-    match.set(bits.field, value << UInt128(bits.offset), mask: bits.ones << UInt128(bits.offset))
+    match.set(bits, value)
   }
 }

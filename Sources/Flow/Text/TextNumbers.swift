@@ -96,7 +96,7 @@ enum TextNumber {
   }
 
   static func prefixMask(_ length: Int, width: Int) -> UInt128 {
-    let all: UInt128 = width == 128 ? .max : (1 << UInt128(width)) - 1
+    let all = UInt128.ones(width)
     return length >= width ? all : all & ~(all >> UInt128(length))
   }
 }

@@ -11,9 +11,7 @@ extension Execution {
     for item in learn.items {
       switch item {
       case .match(let bits, let source):
-        let value = value(of: source) & bits.ones
-        flow.match.set(
-          bits.field, value << UInt128(bits.offset), mask: bits.ones << UInt128(bits.offset))
+        flow.match.set(bits, value(of: source))
       case .load(let bits, let source):
         flow.actions.append(.load(value(of: source) & bits.ones, bits))
       case .output(let source):

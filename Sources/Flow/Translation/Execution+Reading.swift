@@ -33,7 +33,7 @@ extension Execution {
   }
 
   mutating func read(_ source: SubField) -> UInt128 {
-    let place = source.field.placed(source.ones << UInt128(source.offset))
+    let place = source.field.placed(source.fieldMask)
     depend(on: place.first, of: place.word)
     if place.second != 0 { depend(on: place.second, of: place.word + 1) }
     let value = source.read(headers.key)
@@ -58,8 +58,7 @@ extension Execution {
   }
 
   mutating func write(_ destination: SubField, _ value: UInt128) {
-    let shift = UInt128(destination.offset)
-    write(destination.field, (value & destination.ones) << shift, mask: destination.ones << shift)
+    write(destination.field, value << UInt128(destination.offset), mask: destination.fieldMask)
   }
 
   /// Without asking for prerequisites.
