@@ -159,6 +159,17 @@ import Testing
     )
   }
 
+  @Test func `Some bits of an ICMP type or code are dumped so that they are read again`() throws {
+    for (line, dumped) in [
+      ("icmp,tp_src=0/0xd2,tp_dst=3", "icmp,tp_src=0x0/0xd2,icmp_code=3"),
+      ("icmp6,icmpv6_type=135,NXM_OF_TCP_DST[0..1]=1", "icmp6,icmp_type=135,tp_dst=0x1/0x3"),
+    ] {
+      let match = try parser.match(line)
+      #expect(formatter.match(match) == dumped)
+      #expect(try parser.match(dumped) == match)
+    }
+  }
+
   @Test func `Meters are read and dumped`() throws {
     let lines = [
       (

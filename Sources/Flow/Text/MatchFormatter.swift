@@ -148,8 +148,8 @@ private struct MatchWriter {
   private mutating func appendTransport(_ type: UInt128?) {
     let number = match.exact(.ipProtocol)
     if type == Match.ipv4Type && number == 1 || type == Match.ipv6Type && number == 58 {
-      append(.icmpType, "icmp_type")
-      append(.icmpCode, "icmp_code")
+      appendMessage(.icmpType, "icmp_type", part: .tcpSource, "tp_src")
+      appendMessage(.icmpCode, "icmp_code", part: .tcpDestination, "tp_dst")
       guard number == 58 else { return }
       append(.ndTarget, "nd_target")
       append(.ndSourceMAC, "nd_sll")
@@ -159,6 +159,11 @@ private struct MatchWriter {
     appendPort(.tcpSource, "tp_src")
     appendPort(.tcpDestination, "tp_dst")
     append(.tcpFlags, "tcp_flags")
+  }
+
+  /// Some bits of a type or code can be asked for only by the name of the port that is in the same place.
+  private mutating func appendMessage(_ field: Field, _ name: String, part: Field, _ partName: String) {
+    if match.exact(field) != nil { append(field, name) } else { appendPort(part, partName) }
   }
 
   private mutating func appendPort(_ field: Field, _ name: String) {
