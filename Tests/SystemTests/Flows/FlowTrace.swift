@@ -7,7 +7,7 @@ struct FlowTrace: CustomStringConvertible {
   /// Whether the frame meets one of the differences that are meant; `SwitchComparison` lists them.
   var isIncomparable: Bool { isAtFault || isNormalForOthers }
 
-  /// A pipeline that pushes a third tag, or learns before its fault shows.
+  /// A pipeline that pushes a third tag, or learns flows or addresses before its fault shows.
   private var isAtFault: Bool {
     let isAtFault = steps.contains { step in
       guard case .note(let text) = step.event else { return false }
@@ -17,7 +17,7 @@ struct FlowTrace: CustomStringConvertible {
     return steps.contains { step in
       switch step.event {
       case .note(let text): text.contains("third tag")
-      case .learned: true
+      case .learned, .operation(.normal): true
       default: false
       }
     }

@@ -13,7 +13,7 @@ import Seeded
 /// - NORMAL for frames with two tags: with `vlan-limit=2` Open vSwitch learns and forwards by both; here, as there by
 ///   default, NORMAL sees the outer one.
 /// - NORMAL for frames from a group address: Open vSwitch forwards them, here they are dropped.
-/// - What a pipeline has learned when it turns out to be at fault: nothing, here.
+/// - What a pipeline has learned when it turns out to be at fault, flows and addresses: nothing, here.
 ///
 /// Others do not come up, because the generators leave them out: frames to 01:80:c2:00:00:0x, which bucket `select`
 /// selects, meters, and what OpenFlow on the wire makes of a flow's text (`PipelineGenerator`).
