@@ -75,7 +75,8 @@ let package = Package(
     tests(
       "DatapathTests",
       [
-        "Seeded", "Flow", "PacketTesting", "FlowTesting", "Datapath", "Ports", "Virtio", "VirtioTesting", "Linux", "Packet",
+        "Seeded", "Flow", "PacketTesting", "FlowTesting", "Datapath", "Ports", "Virtio", "VirtioTesting",
+        "Linux", "Packet",
       ]),
     tests("NetlinkTests", ["Netlink", "Linux", "CLinux"]),
     tests("JSONRPCTests", ["Seeded", "JSONRPC", "Linux"]),
@@ -92,7 +93,8 @@ let package = Package(
     tests(
       "SystemTests",
       [
-        "Seeded", "Linux", "JSONRPC", "VirtioTesting", "PacketTesting", "FlowTesting", "Flow", "Packet", "Virtio",
+        "Seeded", "Linux", "JSONRPC", "VirtioTesting", "PacketTesting", "FlowTesting", "Flow", "Packet",
+        "Virtio",
         "VhostUser", "Ports", "Datapath", "CLinux",
       ]),
     .target(

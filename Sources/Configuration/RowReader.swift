@@ -18,7 +18,8 @@ final class RowReader {
       "system_version", "datapath_types", "iface_types",
     ],
     "Bridge": [
-      "name", "ports", "fail_mode", "flow_tables", "other_config", "datapath_id", "datapath_version", "status",
+      "name", "ports", "fail_mode", "flow_tables", "other_config", "datapath_id", "datapath_version",
+      "status",
     ],
     "Flow_Table": ["flow_limit", "overflow_policy"],
     "Port": ["name", "interfaces", "tag", "trunks", "vlan_mode"],

@@ -23,10 +23,13 @@ struct Tagging {
     Tagging(
       name: "trunk to access", vlan: 5, entering: [.tag(5, priority: 3)], leaving: [], access: .sinks),
     Tagging(name: "access to trunk", vlan: 5, entering: [], leaving: [.tag(5)], access: .sources),
-    // A priority tag names no VLAN and is taken off (IEEE 802.1Q §6.9).
-    Tagging(name: "priority to untagged", vlan: 0, entering: [.tag(0, priority: 3)], leaving: []),
+    // A priority tag names no VLAN (IEEE 802.1Q §6.9): it is taken off if it says nothing else, and its priority stays.
+    Tagging(name: "priority 0 to untagged", vlan: 0, entering: [.tag(0)], leaving: []),
     Tagging(
-      name: "priority to trunk", vlan: 5, entering: [.tag(0, priority: 3)], leaving: [.tag(5)],
+      name: "priority to priority", vlan: 0, entering: [.tag(0, priority: 3)], leaving: [.tag(0, priority: 3)]
+    ),
+    Tagging(
+      name: "priority to trunk", vlan: 5, entering: [.tag(0, priority: 3)], leaving: [.tag(5, priority: 3)],
       access: .sources),
     // An MTU leaves room for one 802.1Q tag; Linux does not for an 802.1ad one.
     Tagging(
