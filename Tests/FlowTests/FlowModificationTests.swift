@@ -159,6 +159,39 @@ import Testing
     #expect(fixture.pipeline.expire().map(\.rule.cookie) == [5])
   }
 
+  @Test func `Deleting everything leaves groups, meters and ports, and nothing of the flows`() throws {
+    let fixture = PipelineFixture()
+    let pipeline = fixture.pipeline!
+    pipeline.setPorts([PortNumber(1): FlowPort()])
+    try pipeline.addGroup(GroupDescription(id: 1, kind: .all))
+    try pipeline.addMeter(MeterDescription(id: 1, bands: [.init(rate: 1)]))
+    var learn = LearnAction()
+    learn.deletesLearned = true
+    for table in [UInt8(0), 3, 254] {
+      for priority in UInt16(1)...40 {
+        try fixture.add(
+          FlowDescription(
+            table: table, priority: priority, idleTimeout: 1, actions: [.meter(1), .learn(learn), .group(1)]))
+      }
+    }
+    let decision = CachedDecision(key: FlowWords(), mask: FlowWords(), tables: TableSet())
+    let before = pipeline.active.generation
+    #expect(try fixture.publishes { try fixture.delete() })
+    #expect(pipeline.flows().isEmpty)
+    #expect(!pipeline.active.isUnaffected(decision, since: before))
+    #expect(pipeline.groups.count == 1 && pipeline.meters.count == 1)
+    fixture.expectSidesAlike()
+    // Nothing of them expires, is deleted with the group, or counts against a limit any longer.
+    fixture.milliseconds += 10_000
+    #expect(pipeline.expire().isEmpty)
+    try pipeline.deleteGroup(1)
+    try pipeline.deleteMeter(1)
+    #expect(try !fixture.publishes { try fixture.delete() })
+    try fixture.add(FlowDescription(priority: 5))
+    #expect(pipeline.flows().count == 1)
+    fixture.expectSidesAlike()
+  }
+
   @Test func `A request is published once, and one that changes nothing not at all`() throws {
     let fixture = PipelineFixture()
     let flows = (1...5).map {

@@ -67,6 +67,13 @@ struct ChangeLog {
   /// Change n at n - 1, modulo the capacity.
   private var ring: ContiguousArray<FlowChange> = []
 
+  /// Notes that nothing is as it was.
+  mutating func appendEverything() {
+    if ring.isEmpty { ring = ContiguousArray(repeating: .everything, count: Self.capacity) }
+    ring[Int(truncatingIfNeeded: count) & (Self.capacity - 1)] = .everything
+    count += 1
+  }
+
   mutating func append(_ edits: ContiguousArray<TableEdit>) {
     // Of a great many only the last are worth writing down: a decision from before is out of reach anyway.
     let skipped = max(edits.count - Self.capacity, 0)

@@ -6,6 +6,7 @@ extension FlowPipeline {
   /// - Parameter atomically: whether none is made when one is refused. Otherwise those before it are.
   /// - Throws: why the first one that was refused was, with its index.
   public func apply(_ modifications: [FlowModification], atomically: Bool = false) throws(FlowError) {
+    if modifications.count == 1, modifications[0].deletesEverything { return removeAllRules() }
     func applyAll() throws(FlowError) {
       for (index, modification) in modifications.enumerated() {
         do throws(FlowError) {
@@ -115,5 +116,14 @@ extension FlowPipeline {
     return selection.rules(of: active).sorted {
       ($0.table, $1.priority, $0.order) < ($1.table, $0.priority, $1.order)
     }
+  }
+}
+
+extension FlowModification {
+  /// Whether no flow can escape it.
+  fileprivate var deletesEverything: Bool {
+    guard case .delete = command else { return false }
+    return table == nil && flow.match.isEverything && cookieMask == 0 && outputPort == nil
+      && outputGroup == nil
   }
 }

@@ -76,6 +76,16 @@ public final class FlowPipeline {
     edits.removeAll(keepingCapacity: edits.count < 1024)
   }
 
+  /// Deletes every flow, and publishes that. No edit may be waiting.
+  func removeAllRules() {
+    guard idle.ruleCount > 0 else { return }
+    book = FlowBook()
+    idle.removeAllRules()
+    publish(idle)
+    swap(&active, &idle)
+    idle.removeAllRules()
+  }
+
   /// Runs a request of one step, and publishes what it did.
   func change<Result>(_ step: () throws(FlowError) -> Result) throws(FlowError) -> Result {
     let result = try attempt(step)

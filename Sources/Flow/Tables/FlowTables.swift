@@ -91,6 +91,15 @@ public final class FlowTables: FlowLookup, @unchecked Sendable {
 
   func record(_ edits: ContiguousArray<TableEdit>) { log.append(edits) }
 
+  /// Lets every flow go, whole tables at a time; groups, meters and ports stay.
+  func removeAllRules() {
+    for table in classifiers.indices { classifiers[table] = nil }
+    ruleCount = 0
+    learnedCounts = [:]
+    log.appendEverything()
+    noteWhetherNormal()
+  }
+
   func perform(_ edit: TableEdit) {
     switch edit {
     case .add(let rule):
