@@ -73,18 +73,21 @@ enum FlowDepth {
 }
 
 struct FlowCache: ~Copyable {
-  static var entryCapacity: Int { 65_536 }
+  /// Entries at most, unless a test asks for fewer; a power of two. Memory is the kernel's until it is first used.
+  static var standardCapacity: Int { 262_144 }
   static var maskCapacity: Int { 128 }
   static var bucketCount: Int { 65_536 }
   /// Microflows in a bucket, which is half a cache line.
   static var ways: Int { 4 }
-  static var indexSize: Int { 2 * entryCapacity }
   /// Words of a key, with one of padding.
   static var keyStride: Int { 16 }
   /// Words that frames without IPv6 and ARP headers have.
   static var shortWords: Int { 6 }
 
   private let memory: ZeroedMemory
+  let entryCapacity: Int
+  /// The index has twice as many slots as there can be entries; this picks one.
+  let indexMask: Int
   let entries: UnsafeMutablePointer<FlowEntry>
   /// Open addressing with linear probing: hash in the upper half, entry + 1 in the lower, 0: empty.
   let index: UnsafeMutablePointer<UInt64>
@@ -119,19 +122,22 @@ struct FlowCache: ~Copyable {
 
   // SAFETY: zero bytes are free entries, and empty slots of the index, microflows and ring; all lie in one mapping, in
   // order of their alignment.
-  init(learned: LearnedFlows) {
+  init(learned: LearnedFlows, entryCapacity: Int = standardCapacity) {
+    precondition(entryCapacity > 0 && entryCapacity & (entryCapacity - 1) == 0, "a power of two")
     self.learned = learned
-    let entryBytes = Self.entryCapacity * MemoryLayout<FlowEntry>.stride
-    let indexBytes = Self.indexSize * 8
+    self.entryCapacity = entryCapacity
+    indexMask = 2 * entryCapacity - 1
+    let entryBytes = entryCapacity * MemoryLayout<FlowEntry>.stride
+    let indexBytes = 2 * entryCapacity * 8
     let microflowBytes = Self.bucketCount * Self.ways * 8
-    memory = ZeroedMemory(bytes: microflowBytes + indexBytes + entryBytes + Self.entryCapacity * 4)
+    memory = ZeroedMemory(bytes: microflowBytes + indexBytes + entryBytes + entryCapacity * 4)
     let base = memory.base
     microflows = base.bindMemory(to: UInt64.self, capacity: Self.bucketCount * Self.ways)
-    index = (base + microflowBytes).bindMemory(to: UInt64.self, capacity: Self.indexSize)
+    index = (base + microflowBytes).bindMemory(to: UInt64.self, capacity: 2 * entryCapacity)
     entries = (base + microflowBytes + indexBytes).bindMemory(
-      to: FlowEntry.self, capacity: Self.entryCapacity)
+      to: FlowEntry.self, capacity: entryCapacity)
     queue = (base + microflowBytes + indexBytes + entryBytes).bindMemory(
-      to: UInt32.self, capacity: Self.entryCapacity)
+      to: UInt32.self, capacity: entryCapacity)
     masks = .allocate(capacity: Self.maskCapacity)
     masks.initialize(repeating: FlowMask(), count: Self.maskCapacity)
     order = .allocate(capacity: Self.maskCapacity)
@@ -264,7 +270,7 @@ struct FlowCache: ~Copyable {
   // SAFETY: the mask keeps slots inside the index, which is never full.
   @inline(__always)
   func find(_ hash: UInt32, _ number: Int) -> Int {
-    var slot = Int(hash) & (Self.indexSize &- 1)
+    var slot = Int(hash) & indexMask
     while true {
       let found = index[slot]
       if found == 0 { return -1 }
@@ -272,7 +278,7 @@ struct FlowCache: ~Copyable {
         let candidate = Int(truncatingIfNeeded: found & 0xFFFF_FFFF) &- 1
         if isEqual(entries + candidate, number) { return candidate }
       }
-      slot = (slot &+ 1) & (Self.indexSize &- 1)
+      slot = (slot &+ 1) & indexMask
     }
   }
 
@@ -316,7 +322,7 @@ struct FlowCache: ~Copyable {
     entry.pointee.lastUsed = time
     if !entry.pointee.isQueued {
       entry.pointee.isQueued = true
-      queue[queueTail & (Self.entryCapacity &- 1)] = UInt32(truncatingIfNeeded: entry - entries)
+      queue[queueTail & (entryCapacity &- 1)] = UInt32(truncatingIfNeeded: entry - entries)
       queueTail = queueTail &+ 1
     }
   }

@@ -33,7 +33,7 @@ extension FlowCache {
 
   /// A free entry; when there is none, one that is given up for it.
   private mutating func claim(at time: UInt64) -> Int {
-    if firstFree < 0 && unused < Self.entryCapacity {
+    if firstFree < 0 && unused < entryCapacity {
       unused += 1
       return unused - 1
     }
@@ -52,7 +52,7 @@ extension FlowCache {
     var random = secrets[7] &* (time | 1)
     for _ in 0..<16 {
       random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      let candidate = Int(truncatingIfNeeded: random >> 33) & (Self.entryCapacity - 1)
+      let candidate = Int(truncatingIfNeeded: random >> 33) & (entryCapacity - 1)
       guard entries[candidate].generation != 0 else { continue }
       let candidateAge = time &- entries[candidate].lastUsed
       if candidateAge >= age {
@@ -64,8 +64,8 @@ extension FlowCache {
   }
 
   private func link(_ number: Int, _ hash: UInt32) {
-    var slot = Int(hash) & (Self.indexSize - 1)
-    while index[slot] != 0 { slot = (slot + 1) & (Self.indexSize - 1) }
+    var slot = Int(hash) & indexMask
+    while index[slot] != 0 { slot = (slot + 1) & indexMask }
     index[slot] = UInt64(hash) << 32 | UInt64(number + 1)
   }
 
@@ -96,18 +96,18 @@ extension FlowCache {
 
   /// Takes an entry out of the index, and closes the gap in its probe run.
   private func unlink(_ number: Int, _ hash: UInt32) {
-    var gap = Int(hash) & (Self.indexSize - 1)
-    while index[gap] & 0xFFFF_FFFF != UInt64(number + 1) { gap = (gap + 1) & (Self.indexSize - 1) }
+    var gap = Int(hash) & indexMask
+    while index[gap] & 0xFFFF_FFFF != UInt64(number + 1) { gap = (gap + 1) & indexMask }
     index[gap] = 0
-    var slot = (gap + 1) & (Self.indexSize - 1)
+    var slot = (gap + 1) & indexMask
     while index[slot] != 0 {
-      let home = Int(index[slot] >> 32) & (Self.indexSize - 1)
-      if (slot - home) & (Self.indexSize - 1) >= (slot - gap) & (Self.indexSize - 1) {
+      let home = Int(index[slot] >> 32) & indexMask
+      if (slot - home) & indexMask >= (slot - gap) & indexMask {
         index[gap] = index[slot]
         index[slot] = 0
         gap = slot
       }
-      slot = (slot + 1) & (Self.indexSize - 1)
+      slot = (slot + 1) & indexMask
     }
   }
 
@@ -212,7 +212,7 @@ extension FlowCache {
 
   /// Passes on what the first entry of the ring counted, and has its flows refresh what they learned.
   private mutating func takeFromQueue() {
-    let number = Int(queue[queueHead & (Self.entryCapacity - 1)])
+    let number = Int(queue[queueHead & (entryCapacity - 1)])
     if queueHead == queueTarget { queueTarget &+= 1 }
     queueHead &+= 1
     let entry = entries + number

@@ -362,7 +362,7 @@ extension Pipeline {
     guard let cache = flows.cache else { return }
     cache.pointee.report(to: counters)
     cache.pointee.beginRound()
-    cache.pointee.age(limit: 512, at: time)
+    cache.pointee.age(limit: 1024, at: time)
   }
 
   func finishFlows(_ counters: WorkCounters) {
