@@ -117,7 +117,9 @@ struct TranslationReference {
     case .modTransportDestination(let port): if hasPorts { key[.tcpDestination] = UInt128(port) }
     case .modVLANVID(let vid): key[.vlanTCI] = key[.vlanTCI] & 0xE000 | 0x1000 | UInt128(vid)
     case .modVLANPCP(let pcp): key[.vlanTCI] = key[.vlanTCI] & 0x0FFF | 0x1000 | UInt128(pcp) << 13
-    case .popVLAN: if key[.vlanTCI] & 0x1000 != 0 { key[FlowWord.tags] <<= 32 }
+    case .popVLAN:
+      guard key[.vlanTCI] & 0x1000 != 0 else { break }
+      key[FlowWord.tags] = key[FlowWord.tags] & 0x1000 != 0 ? key[FlowWord.tags] << 32 : 0
     case .pushVLAN(let tpid):
       if key[.vlanTCI] & 0x1000 != 0 && key[FlowWord.tags] & 0x1000 != 0 { throw PipelineError() }
       key[FlowWord.tags] = UInt64(tpid) << 48 | 0x1000 << 32 | key[FlowWord.tags] >> 32

@@ -49,6 +49,14 @@ import Testing
     #expect(two.rewrite(0)?.applied(to: double) == untagged)
   }
 
+  @Test func `Nothing of a tag comes back that was not there when another was pushed`() {
+    let provider = Frames.tagged(Frames.tcp, 0x88A8_6005)
+    let translation = translate(
+      .load(0, SubField(.vlanTCI, offset: 12, count: 1)), .pushVLAN(0x88A8), .popVLAN, .modVLANPCP(2),
+      of: provider)
+    #expect(translation.rewrite(0)?.applied(to: provider) == Frames.tagged(Frames.tcp, 0x8100_4000))
+  }
+
   @Test func `mod_vlan_vid writes a tag in place and keeps its priority`() {
     let translation = translate(.modVLANVID(9), of: double)
     var expected = Rewrite()

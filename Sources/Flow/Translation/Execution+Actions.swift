@@ -100,7 +100,14 @@ extension Execution {
   private mutating func popTag() {
     // The outer tag may be there only because it was written to: then it is not one of those received, and there is
     // none inside of it either.
-    if let tag = headers.outerTag, !hasReceivedTag(tag) { headers.clearTags() } else { headers.popTag() }
+    if let tag = headers.outerTag, !hasReceivedTag(tag) {
+      headers.clearTags()
+    } else if headers.innerTag != 1, read(Tags.innerPresent, of: FlowWord.tags) == 0 {
+      // A tag that was pushed onto none. What is left of one whose bit of presence was cleared is none either.
+      headers.clearTags()
+    } else {
+      headers.popTag()
+    }
     currentRewrite = nil
   }
 

@@ -73,7 +73,7 @@ extension PipelineGenerator {
     case .inPort: return UInt128(1 + below(4))
     case .ipTTL: return UInt128(below(4))
     // In OpenFlow 1.0, a TCI without a tag's bit takes the tag off.
-    case .vlanTCI where isPlain: return one(of: [0, 0x1001, 0x7002])
+    case .vlanTCI where isPlain: return one(of: [0x1001, 0x7002])
     case .vlanVID: return 0x1000 | UInt128(below(3))
     case _ where field.info.word >= FlowWords.packetCount: return UInt128(below(3))
     default: return below(6) == 0 ? UInt128(truncatingIfNeeded: random.next()) : one(of: keys)[field]
