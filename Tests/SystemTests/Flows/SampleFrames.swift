@@ -30,8 +30,19 @@ struct SampleFrames {
       let parser = ReferenceParser(frame)
       // Open vSwitch writes to ARP packets that end before what it writes.
       let isCutShort = [0x0806, 0x8035].contains(parser.etherType) && !parser.isARP
-      if frame.count >= 14, frame.count <= 1400, !isReserved, !parser.isCut, !isCutShort { return frame }
+      let isSpecial = isReserved || isCutShort || parser.isCut || Self.isDropEligible(frame)
+      if frame.count >= 14, frame.count <= 1400, !isSpecial { return frame }
     }
+  }
+
+  /// Whether a tag has a bit that Open vSwitch forgets where it happens to take the tag off and put it on again.
+  private static func isDropEligible(_ frame: [UInt8]) -> Bool {
+    var offset = 12
+    while offset + 4 <= frame.count, number(frame, offset) == 0x8100 || number(frame, offset) == 0x88A8 {
+      if frame[offset + 2] & 0x10 != 0 { return true }
+      offset += 4
+    }
+    return false
   }
 
   private mutating func tame(_ frame: inout [UInt8]) {

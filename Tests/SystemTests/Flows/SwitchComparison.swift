@@ -15,8 +15,9 @@ import Seeded
 /// - NORMAL for frames from a group address: Open vSwitch forwards them, here they are dropped.
 /// - What a pipeline has learned when it turns out to be at fault, flows and addresses: nothing, here.
 ///
-/// Others do not come up, because the generators leave them out: frames to 01:80:c2:00:00:0x, which bucket `select`
-/// selects, meters, and what OpenFlow on the wire makes of a flow's text (`PipelineGenerator`).
+/// Others do not come up, because the generators leave them out: frames to 01:80:c2:00:00:0x, ARP that is cut off, tags
+/// that are drop eligible, ports written in ICMP, which bucket `select` selects, meters, and what OpenFlow on the wire
+/// makes of a flow's text (`PipelineGenerator`).
 final class SwitchComparison {
   private(set) var sent = 0
   private(set) var forwarded = 0
