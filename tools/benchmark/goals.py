@@ -18,8 +18,6 @@ def _verdict(goal, distance, value, limit, at_most, result):
     met = value <= limit if at_most else value >= limit
     if met:
         return Verdict(goal, distance, result, True)
-    if not limit:
-        return Verdict(goal, distance, result, False)
     share = abs(value / limit - 1) * 100
     return Verdict(goal, distance, result, False, f"{share:.0f} %" if share >= 1 else f"{share:.1f} %")
 
@@ -80,12 +78,24 @@ class Limit:
     unit: str
 
     def judge(self, series):
-        limit = f"under {self.at_most:g} {self.unit}" if self.at_most else f"no {self.unit}"
-        goal = _of(self.case, f"{self.metric} {limit}")
+        goal = _of(self.case, f"{self.metric} under {self.at_most:g} {self.unit}")
         for distance in series.distances(self.case, self.metric):
             ours = series.summary("switchd", self.case, self.metric, distance)
             if ours:
                 yield _verdict(goal, distance, ours.median, self.at_most, True, f"{number(ours.median)} {self.unit}")
+
+
+@dataclasses.dataclass
+class NoneLost:
+    """No frame is missing after any of switchd's runs."""
+    case: str
+
+    def judge(self, series):
+        by_distance = series.values.get((self.case, "missing"), {}).get("switchd", {})
+        for distance, values in by_distance.items():
+            lost = sum(value > 0 for value in values)
+            result = f"in {lost} of {len(values)} runs, {number(max(values))} at most" if lost else "none"
+            yield Verdict(_of(self.case, "no frame is lost"), distance, result, not lost)
 
 
 @dataclasses.dataclass

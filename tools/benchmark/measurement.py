@@ -211,7 +211,7 @@ class Bench:
             for subject in [s for s in subjects if s.failures < 2]:
                 self._take_run(subject, monitor, kept)
             active = [s for s in subjects if s.failures < 2]
-            if not active or any(all(kept[s.name, d] >= runs for s in active) for d in DISTANCES):
+            if not active or any(all(kept[s, d] >= runs for s in active) for d in DISTANCES):
                 break
             if 2 * time.monotonic() - started > self.deadline:
                 self.series.note(f"stopped after {turn + 1} turns: the row's time is up")
@@ -237,7 +237,7 @@ class Bench:
             self.series.dropped += 1
             say(f"    {subject.name}: dropped, the processors moved all the time")
         for distance, values in results.items():
-            kept[subject.name, distance] += 1
+            kept[subject, distance] += 1
             texts = []
             for (case, metric), value in values.items():
                 self.series.add(subject.name, case, metric, value, distance)
