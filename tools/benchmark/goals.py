@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from .measurement import number
+from .measurement import METRICS, number
 
 
 @dataclasses.dataclass
@@ -119,16 +119,19 @@ class Growth:
 
 @dataclasses.dataclass
 class Slowdown:
-    """By what factor a frame gets dearer from the first case to another, against the peer's factor."""
+    """By what factor a figure gets worse from the first case to another, against the peer's factor."""
     start: str
     end: str
+    metric: str
     peer: str
 
     def judge(self, series):
-        goal = f"{self.start} → {self.end}: slows down less than {self.peer}"
-        for distance in series.distances(self.end, "cycles"):
-            figures = [series.summary(subject, case, "cycles", distance)
+        goal = f"{self.start} → {self.end}: {self.metric} get worse less than {self.peer}'s"
+        for distance in series.distances(self.end, self.metric):
+            figures = [series.summary(subject, case, self.metric, distance)
                        for subject in ("switchd", self.peer) for case in (self.start, self.end)]
-            if all(figures):
+            if all(figures) and all(figure.median > 0 for figure in figures):
                 ours, theirs = (end.median / start.median for start, end in (figures[:2], figures[2:]))
+                if METRICS[self.metric].better == "higher":
+                    ours, theirs = 1 / ours, 1 / theirs
                 yield _verdict(goal, distance, ours, theirs, True, f"{ours:.2f} × against {theirs:.2f} ×")
