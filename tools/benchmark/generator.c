@@ -14,6 +14,7 @@
 //                             flow_rules.py says
 //   first=0                   the number of the first of these flows
 //   window=256                frames of a port that may be under way: none is lost for want of room
+//   patient=0                 1: frames are never given up on, so that no ring overflows while somebody stands still
 //   rate=0                    frames per second of each port, at even distances; 0: as many as the window lets through
 //   learn=0                   1: each station sends one frame, and that is all
 //   oneway=0                  1: only even ports send
@@ -79,7 +80,7 @@ static double percentile_ns(double share, uint64_t samples) {
 
 struct traffic {
   double seconds, rate;
-  uint64_t warm, length, stations, flows, window, learn, oneway, latency, yield, spread, first;
+  uint64_t warm, length, stations, flows, window, learn, oneway, latency, yield, spread, first, patient;
 };
 
 static void set_address(uint8_t *address, uint32_t number, uint32_t station) {
@@ -182,7 +183,7 @@ static void receive(unsigned index, const struct traffic *traffic, bool counting
 }
 
 // Frames of a port that have not arrived at its partner. When nothing arrives for 50 ms, the missing are lost.
-static uint64_t under_way(struct port *port, const struct port *partner, uint64_t now) {
+static uint64_t under_way(struct port *port, const struct port *partner, bool patient, uint64_t now) {
   uint64_t gone = partner->received + port->excused;
   if (gone >= port->sent) {
     port->progress_time = now;
@@ -191,7 +192,7 @@ static uint64_t under_way(struct port *port, const struct port *partner, uint64_
   if (partner->received != port->progress) {
     port->progress = partner->received;
     port->progress_time = now;
-  } else if (now - port->progress_time > rte_get_tsc_hz() / 20) {
+  } else if (!patient && now - port->progress_time > rte_get_tsc_hz() / 20) {
     port->excused += port->sent - gone;
     return 0;
   }
@@ -204,7 +205,7 @@ static void transmit(unsigned index, const struct traffic *traffic, uint64_t due
   if (traffic->rate > 0) {
     room = due > port->sent ? due - port->sent : 0;
   } else {
-    uint64_t away = under_way(port, &ports[index ^ 1], now);
+    uint64_t away = under_way(port, &ports[index ^ 1], traffic->patient, now);
     room = away < traffic->window ? traffic->window - away : 0;
   }
   if (traffic->learn && room > traffic->stations - port->sent) room = traffic->stations - port->sent;
@@ -301,7 +302,7 @@ static bool parse(char *line, struct traffic *traffic) {
       {"warm", &traffic->warm},     {"length", &traffic->length}, {"stations", &traffic->stations},
       {"flows", &traffic->flows},   {"window", &traffic->window}, {"learn", &traffic->learn},
       {"oneway", &traffic->oneway}, {"yield", &traffic->yield},   {"latency", &traffic->latency},
-      {"spread", &traffic->spread}, {"first", &traffic->first}};
+      {"spread", &traffic->spread}, {"first", &traffic->first}, {"patient", &traffic->patient}};
   char *word = strtok(line, " \n");
   if (!word || strcmp(word, "traffic") != 0) return false;
   while ((word = strtok(NULL, " \n"))) {

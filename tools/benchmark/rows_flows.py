@@ -263,7 +263,7 @@ class _Changed(Flow):
         super().__init__(switch.name, switch, of.case, of.begin, of.read, of.end, of.derive)
 
     def _begin(self):
-        self.generator.begin(seconds=self.bench.seconds + 0.7, warm=0, **self.settings)
+        self.generator.begin(seconds=self.bench.seconds + 0.7, warm=0, patient=1, **self.settings)
         client = OpenFlowClient if isinstance(self.switch, OpenVSwitch) else ControlClient
         self.changes = FlowChanges(client(self.switch)) if self.changing else None
 
