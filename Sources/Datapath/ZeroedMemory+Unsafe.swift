@@ -9,7 +9,7 @@ struct ZeroedMemory: ~Copyable {
   init(bytes: Int) {
     let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
     let start = mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0)
-    guard let start, start != MAP_FAILED else { fatalError("out of memory: \(bytes) bytes for a MAC table") }
+    guard let start, start != MAP_FAILED else { fatalError("out of memory: \(bytes) bytes for a table") }
     base = start
     self.bytes = bytes
   }
