@@ -123,7 +123,7 @@ struct Pipeline: ~Copyable {
 
   /// Nothing is left to do for the frame, and its snapshot is full.
   @inline(__always)
-  private func isPlain(_ index: Int) -> Bool {
+  func isPlain(_ index: Int) -> Bool {
     outputs.items[index].offload.isNone && Int(outputs.items[index].headerLength) == Frame.snapshotLength
   }
 

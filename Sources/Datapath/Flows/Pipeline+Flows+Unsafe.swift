@@ -63,10 +63,25 @@ extension Pipeline {
     guard let entry = context.cache.pointee.find(key, hash),
       entry.pointee.generation == context.flows.pointee.generation
     else { return false }
+    // What the one output of all takes as it is goes straight onto its list.
+    var output = 0
+    var longestFrame = 0
+    if entry.pointee.isSoleOutput, let port = view.port(Int(entry.pointee.soleOutput)),
+      Int(port.pointee.bridge) == context.bridge.index
+    {
+      output = Int(entry.pointee.soleOutput)
+      longestFrame = Int(port.pointee.longestFrame)
+    }
     var packets = 0
     var bytes = 0
     for index in 0..<batch.count {
       describe(index)
+      if isPlain(index) && outputs.items[index].length <= longestFrame {
+        packets = packets &+ 1
+        bytes = bytes &+ outputs.items[index].length
+        list(index, for: output, view)
+        continue
+      }
       retagged[index] = 0
       guard isAcceptable(index, context.counters) else { continue }
       packets = packets &+ 1
