@@ -23,6 +23,16 @@ public struct VirtioFeatures: OptionSet, Sendable, Hashable {
   public static let hostECN = VirtioFeatures(bit: 13)
   /// VIRTIO_NET_F_MRG_RXBUF: one frame may be spread over several receive buffers.
   public static let mergeableReceiveBuffers = VirtioFeatures(bit: 15)
+  /// VIRTIO_NET_F_STATUS: the device says whether its link is up.
+  public static let linkStatus = VirtioFeatures(bit: 16)
+  /// VIRTIO_NET_F_CTRL_VQ: there is a control queue, which the front-end serves itself.
+  public static let controlQueue = VirtioFeatures(bit: 17)
+  /// VIRTIO_NET_F_GUEST_ANNOUNCE: the driver announces itself when asked to, after migration.
+  public static let guestAnnounce = VirtioFeatures(bit: 21)
+  /// VIRTIO_NET_F_MQ: several queue pairs.
+  public static let multiqueue = VirtioFeatures(bit: 22)
+  /// VHOST_F_LOG_ALL: every write to guest memory is logged, for live migration.
+  public static let logAll = VirtioFeatures(bit: 26)
   /// VIRTIO_F_ANY_LAYOUT: the header may share a descriptor with the frame (implied by VERSION_1).
   public static let anyLayout = VirtioFeatures(bit: 27)
   /// VIRTIO_F_INDIRECT_DESC: a descriptor may refer to a table of descriptors.
@@ -33,6 +43,10 @@ public struct VirtioFeatures: OptionSet, Sendable, Hashable {
   public static let protocolFeatures = VirtioFeatures(bit: 30)
   /// VIRTIO_F_VERSION_1: not a legacy device.
   public static let version1 = VirtioFeatures(bit: 32)
+  /// VIRTIO_F_ACCESS_PLATFORM: addresses go through the platform's IOMMU.
+  public static let accessPlatform = VirtioFeatures(bit: 33)
+  /// VIRTIO_F_RING_PACKED: virtqueues have the packed layout.
+  public static let packedRing = VirtioFeatures(bit: 34)
   /// VIRTIO_F_IN_ORDER: buffers come back in the order they were offered. That is how this device works anyway; said
   /// aloud, it lets a driver leave its descriptors where they are.
   public static let inOrder = VirtioFeatures(bit: 35)

@@ -41,11 +41,15 @@ public final class GuestMemory {
 
   /// For poll threads; valid while this object lives.
   public let map: GuestMemoryMap
+  /// The same map, as poll threads hold it.
+  public let published: UnsafePointer<PublishedMap>
   /// The regions as described.
   public let descriptions: [GuestRegionDescription]
 
   private let mappings: [RegionMapping]
   private let table: UnsafeMutablePointer<GuestRegion>
+  private let publication:
+    (map: UnsafeMutablePointer<GuestMemoryMap>, cell: UnsafeMutablePointer<PublishedMap>)
   private let fault: FaultFlag
 
   /// Maps `descriptions`, each from the file of the same index in `files`. On an error nothing stays mapped. The
@@ -74,9 +78,18 @@ public final class GuestMemory {
     map = GuestMemoryMap(
       regions: UnsafePointer(table), count: descriptions.count, hot: hot,
       fault: UnsafePointer(fault.word))
+    publication = (.allocate(capacity: 1), .allocate(capacity: 1))
+    publication.map.initialize(to: map)
+    publication.cell.initialize(to: PublishedMap(publication.map))
+    published = UnsafePointer(publication.cell)
   }
 
-  deinit { table.deallocate() }
+  deinit {
+    publication.cell.deinitialize(count: 1)
+    publication.cell.deallocate()
+    publication.map.deallocate()
+    table.deallocate()
+  }
 
   /// Whether a page of the memory went away under an access.
   public var hasFaulted: Bool { map.hasFaulted }

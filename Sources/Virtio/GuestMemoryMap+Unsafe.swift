@@ -33,13 +33,17 @@ public struct GuestMemoryMap {
   @usableFromInline let regions: UnsafePointer<GuestRegion>
   @usableFromInline let count: Int
   @usableFromInline let fault: UnsafePointer<Atomic<UInt32>>
+  /// Addresses are those of the device behind a vIOMMU. One that is in no region may only not be translated yet.
+  public let isTranslated: Bool
 
   init(
-    regions: UnsafePointer<GuestRegion>, count: Int, hot: GuestRegion, fault: UnsafePointer<Atomic<UInt32>>
+    regions: UnsafePointer<GuestRegion>, count: Int, hot: GuestRegion, fault: UnsafePointer<Atomic<UInt32>>,
+    isTranslated: Bool = false
   ) {
     self.regions = regions
     self.count = count
     self.fault = fault
+    self.isTranslated = isTranslated
     hotAddress = hot.guestAddress
     hotSize = hot.size
     hotDelta = hot.host &- hot.guestAddress
