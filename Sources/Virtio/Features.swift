@@ -59,8 +59,9 @@ public struct VirtioFeatures: OptionSet, Sendable, Hashable {
   /// Everything implemented here for a network device behind vhost-user.
   public static let implemented: VirtioFeatures = [
     .checksum, .guestChecksum, .mtu, .guestTSO4, .guestTSO6, .guestECN, .hostTSO4, .hostTSO6, .hostECN,
-    .mergeableReceiveBuffers, .anyLayout, .indirectDescriptors, .eventIndex, .protocolFeatures, .version1,
-    .inOrder, .guestUSO4, .guestUSO6, .hostUSO,
+    .mergeableReceiveBuffers, .linkStatus, .controlQueue, .guestAnnounce, .multiqueue, .logAll, .anyLayout,
+    .indirectDescriptors, .eventIndex, .protocolFeatures, .version1, .accessPlatform, .packedRing, .inOrder,
+    .guestUSO4, .guestUSO6, .hostUSO,
   ]
 
   /// What the driver takes unfinished.

@@ -2,15 +2,12 @@
 // ==========================
 //
 // A front-end describes its guest's memory as a table of regions, each with a file to map. GuestMemory checks the
-// whole table before it maps anything, owns the mappings, and registers them with the SIGBUS guard: the file's owner
-// can truncate it whenever he likes, and touching a page that went away must stop that one port, never the process.
+// whole table before it maps anything, and owns the mappings (GuardedMapping: they survive a truncated file). It never
+// changes: with memory slots, each region that comes or goes makes another one, which shares the mappings of the rest.
 //
 // Poll threads translate through a GuestMemoryMap, a trivial copy. The control thread frees a GuestMemory only after
 // every poll thread has let go of its copy (`PortEnvironment.synchronize`).
 
-import CLinux
-import Glibc
-import Linux
 import Synchronization
 
 /// One region as a front-end describes it (vhost-user, "Memory region description"). All in bytes.
@@ -37,8 +34,10 @@ public struct GuestMemoryError: Error, Equatable, CustomStringConvertible {
 
 /// The mappings of one guest's memory.
 public final class GuestMemory {
-  public static let maximumRegions = 64
+  /// What a front-end may add one by one. A whole table has as many regions as a message takes descriptors.
+  public static let maximumRegions = 512
 
+  // SAFETY: the publication owns what map and cell refer to, and the mappings what they translate to.
   /// For poll threads; valid while this object lives.
   public let map: GuestMemoryMap
   /// The same map, as poll threads hold it.
@@ -46,66 +45,86 @@ public final class GuestMemory {
   /// The regions as described.
   public let descriptions: [GuestRegionDescription]
 
-  private let mappings: [RegionMapping]
-  private let table: UnsafeMutablePointer<GuestRegion>
-  private let publication:
-    (map: UnsafeMutablePointer<GuestMemoryMap>, cell: UnsafeMutablePointer<PublishedMap>)
-  private let fault: FaultFlag
+  private let mappings: [GuardedMapping]
+  private let publication: MapPublication
+  let fault: FaultFlag
 
   /// Maps `descriptions`, each from the file of the same index in `files`. On an error nothing stays mapped. The
   /// files may be closed afterwards.
-  // SAFETY: `table` has one initialised element for each region and lives as long as `map`'s owner.
-  public init(_ descriptions: [GuestRegionDescription], files: [Int32]) throws(GuestMemoryError) {
-    try Self.check(descriptions, files: files)
+  public convenience init(_ descriptions: [GuestRegionDescription], files: [Int32]) throws(GuestMemoryError) {
+    guard files.count == descriptions.count else {
+      throw GuestMemoryError(
+        "a memory table of \(descriptions.count) regions came with \(files.count) file descriptors")
+    }
+    try Self.check(descriptions)
     let fault = FaultFlag()
-    var mappings: [RegionMapping] = []
+    var mappings: [GuardedMapping] = []
     for (index, (description, file)) in zip(descriptions, files).enumerated() {
-      mappings.append(try RegionMapping(description, file: file, index: index, fault: fault))
+      mappings.append(try Self.mapping(description, file: file, index: index, fault: fault))
     }
-    let table = UnsafeMutablePointer<GuestRegion>.allocate(capacity: descriptions.count)
-    var hot = GuestRegion(guestAddress: 0, size: 0, userAddress: 0, host: 0)
-    for (index, (description, mapping)) in zip(descriptions, mappings).enumerated() {
-      let region = GuestRegion(
-        guestAddress: description.guestAddress, size: description.size,
-        userAddress: description.userAddress, host: UInt64(UInt(bitPattern: mapping.start)))
-      (table + index).initialize(to: region)
-      if region.size > hot.size { hot = region }
-    }
-    self.descriptions = descriptions
-    self.mappings = mappings
-    self.table = table
-    self.fault = fault
-    map = GuestMemoryMap(
-      regions: UnsafePointer(table), count: descriptions.count, hot: hot,
-      fault: UnsafePointer(fault.word))
-    publication = (.allocate(capacity: 1), .allocate(capacity: 1))
-    publication.map.initialize(to: map)
-    publication.cell.initialize(to: PublishedMap(publication.map))
-    published = UnsafePointer(publication.cell)
+    self.init(descriptions, mappings, fault)
   }
 
-  deinit {
-    publication.cell.deinitialize(count: 1)
-    publication.cell.deallocate()
-    publication.map.deallocate()
-    table.deallocate()
+  private init(_ descriptions: [GuestRegionDescription], _ mappings: [GuardedMapping], _ fault: FaultFlag) {
+    self.descriptions = descriptions
+    self.mappings = mappings
+    self.fault = fault
+    let regions = zip(descriptions, mappings).map { description, mapping in
+      GuestRegion(
+        guestAddress: description.guestAddress, size: description.size,
+        userAddress: description.userAddress, host: UInt64(UInt(bitPattern: mapping.start)))
+    }
+    publication = MapPublication(regions.sorted { $0.guestAddress < $1.guestAddress }, fault: fault)
+    map = publication.map
+    published = publication.published
+  }
+
+  /// The same memory and one region more. On an error nothing has changed.
+  public func adding(_ description: GuestRegionDescription, file: Int32) throws(GuestMemoryError)
+    -> GuestMemory
+  {
+    try Self.check(descriptions + [description])
+    let mapping = try Self.mapping(description, file: file, index: descriptions.count, fault: fault)
+    return GuestMemory(descriptions + [description], mappings + [mapping], fault)
+  }
+
+  /// The same memory without one region, known by guest address, user address and size; nil when it was the last.
+  /// The region is unmapped when this object and all others that share it are gone.
+  public func removing(_ description: GuestRegionDescription) throws(GuestMemoryError) -> GuestMemory? {
+    let index = descriptions.firstIndex {
+      $0.guestAddress == description.guestAddress && $0.userAddress == description.userAddress
+        && $0.size == description.size
+    }
+    guard let index else {
+      throw GuestMemoryError(
+        "there is no memory region of \(description.size) bytes at guest address \(description.guestAddress)")
+    }
+    var (descriptions, mappings) = (descriptions, mappings)
+    descriptions.remove(at: index)
+    mappings.remove(at: index)
+    return descriptions.isEmpty ? nil : GuestMemory(descriptions, mappings, fault)
   }
 
   /// Whether a page of the memory went away under an access.
   public var hasFaulted: Bool { map.hasFaulted }
 
+  /// The last guest-physical address that is memory.
+  public var lastAddress: UInt64 { descriptions.map { $0.guestAddress + ($0.size - 1) }.max() ?? 0 }
+
+  private static func mapping(
+    _ description: GuestRegionDescription, file: Int32, index: Int, fault: FaultFlag
+  ) throws(GuestMemoryError) -> GuardedMapping {
+    try GuardedMapping(
+      file, offset: description.fileOffset, size: description.size, "memory region \(index)", fault)
+  }
+
   private static let pageSize: UInt64 = 4096
 
   /// Checks the table as a whole: counts, sizes, alignment, overflow, overlap.
-  private static func check(_ descriptions: [GuestRegionDescription], files: [Int32]) throws(GuestMemoryError)
-  {
+  private static func check(_ descriptions: [GuestRegionDescription]) throws(GuestMemoryError) {
     guard (1...maximumRegions).contains(descriptions.count) else {
       throw GuestMemoryError(
         "a memory table has 1 to \(maximumRegions) regions, this one \(descriptions.count)")
-    }
-    guard files.count == descriptions.count else {
-      throw GuestMemoryError(
-        "a memory table of \(descriptions.count) regions came with \(files.count) file descriptors")
     }
     for (index, region) in descriptions.enumerated() {
       let addresses = [region.guestAddress, region.userAddress, region.fileOffset]
@@ -130,83 +149,5 @@ public final class GuestMemory {
     where address(upper) - address(lower) < lower.size {
       throw GuestMemoryError("two memory regions overlap at \(kind) address \(address(upper))")
     }
-  }
-}
-
-/// The word a SIGBUS handler raises; shared by all regions of one memory.
-private final class FaultFlag {
-  let word: UnsafeMutablePointer<Atomic<UInt32>>
-
-  init() {
-    word = .allocate(capacity: 1)
-    word.initialize(to: Atomic(0))
-  }
-
-  deinit { word.deallocate() }
-}
-
-/// One mapped region, guarded while it lives.
-private final class RegionMapping {
-  /// The region's first byte; the mapping may begin before it.
-  let start: UnsafeMutableRawPointer
-  private let base: UnsafeMutableRawPointer
-  private let length: Int
-  private let slot: Int32
-  private let fault: FaultFlag
-
-  // SAFETY: the file is a regular one that covers the region when it is mapped; should it shrink, the guard covers
-  // the mapping with zero pages. The flag outlives the registration because this object holds it.
-  init(_ description: GuestRegionDescription, file: Int32, index: Int, fault: FaultFlag)
-    throws(GuestMemoryError)
-  {
-    let granule = try Self.granule(description, file, index)
-    let offset = description.fileOffset & ~(granule - 1)
-    let (end, overflow) = (description.fileOffset + description.size).addingReportingOverflow(granule - 1)
-    guard !overflow, let length = Int(exactly: (end & ~(granule - 1)) - offset),
-      let fileOffset = off_t(exactly: offset)
-    else { throw GuestMemoryError("memory region \(index) ends beyond the address space") }
-    guard cl_guest_fault_install() == 0 else {
-      throw GuestMemoryError("the guard for truncated guest memory cannot be installed")
-    }
-    let flags = MAP_SHARED | MAP_NORESERVE
-    guard let base = mmap(nil, length, PROT_READ | PROT_WRITE, flags, file, fileOffset), base != MAP_FAILED
-    else {
-      throw GuestMemoryError(
-        "memory region \(index) cannot be mapped: \(SystemError.last("map").reason)")
-    }
-    let slot = fault.word.withMemoryRebound(to: UInt32.self, capacity: 1) {
-      cl_guest_fault_register(base, length, $0)
-    }
-    guard slot >= 0 else {
-      munmap(base, length)
-      throw GuestMemoryError("more than \(CL_GUEST_FAULT_SLOTS) guest memory regions are mapped")
-    }
-    self.base = base
-    self.length = length
-    self.slot = slot
-    self.fault = fault
-    start = base + Int(truncatingIfNeeded: description.fileOffset &- offset)
-  }
-
-  deinit {
-    cl_guest_fault_unregister(slot)
-    munmap(base, length)
-  }
-
-  /// What offset and length of a mapping must be multiples of: the page size of the file (huge pages).
-  private static func granule(_ description: GuestRegionDescription, _ file: Int32, _ index: Int)
-    throws(GuestMemoryError) -> UInt64
-  {
-    var status = stat()
-    guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-      throw GuestMemoryError("memory region \(index) came with a descriptor that is not a memory file")
-    }
-    guard let size = UInt64(exactly: status.st_size),
-      description.fileOffset + description.size <= size
-    else {
-      throw GuestMemoryError("memory region \(index) is larger than its file of \(status.st_size) bytes")
-    }
-    let block = UInt64(max(4096, status.st_blksize))
-    return block & (block - 1) == 0 ? block : 4096
   }
 }

@@ -30,6 +30,7 @@ public struct GuestMemoryMap {
   @usableFromInline var hotAddress: UInt64
   @usableFromInline var hotSize: UInt64
   @usableFromInline var hotDelta: UInt64
+  /// In the order of their guest addresses, none overlapping another.
   @usableFromInline let regions: UnsafePointer<GuestRegion>
   @usableFromInline let count: Int
   @usableFromInline let fault: UnsafePointer<Atomic<UInt32>>
@@ -67,14 +68,10 @@ public struct GuestMemoryMap {
 
   @usableFromInline @inline(never)
   func translateElsewhere(_ address: UInt64, _ length: UInt64) -> UnsafeMutableRawPointer? {
-    for index in 0..<count {
-      let region = regions[index]
-      let offset = address &- region.guestAddress
-      if offset < region.size && length <= region.size &- offset {
-        return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: region.host &+ offset))
-      }
-    }
-    return nil
+    guard let region = region(containing: address) else { return nil }
+    let offset = address &- region.guestAddress
+    guard length <= region.size &- offset else { return nil }
+    return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: region.host &+ offset))
   }
 
   /// The `length` bytes at the front-end's virtual `address`, if they lie within one region.
@@ -86,6 +83,24 @@ public struct GuestMemoryMap {
       if offset < region.size && length <= region.size &- offset {
         return UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: region.host &+ offset))
       }
+    }
+    return nil
+  }
+
+  /// The guest-physical address of what is mapped at `host`, and how many bytes of its region follow from there.
+  @inlinable
+  public func guestAddress(host: UInt64) -> (address: UInt64, room: UInt64)? {
+    let offset = host &- (hotAddress &+ hotDelta)
+    if offset < hotSize { return (hotAddress &+ offset, hotSize &- offset) }
+    return guestAddressElsewhere(host)
+  }
+
+  @usableFromInline @inline(never)
+  func guestAddressElsewhere(_ host: UInt64) -> (address: UInt64, room: UInt64)? {
+    for index in 0..<count {
+      let region = regions[index]
+      let offset = host &- region.host
+      if offset < region.size { return (region.guestAddress &+ offset, region.size &- offset) }
     }
     return nil
   }
@@ -128,10 +143,16 @@ public struct GuestMemoryMap {
     return used == 0 ? nil : used
   }
 
+  /// The only region that can hold `address` is the last that does not begin behind it.
   private func region(containing address: UInt64) -> GuestRegion? {
-    for index in 0..<count where address &- regions[index].guestAddress < regions[index].size {
-      return regions[index]
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low &+ high) >> 1
+      if regions[middle].guestAddress <= address { low = middle &+ 1 } else { high = middle }
     }
-    return nil
+    guard low > 0 else { return nil }
+    let region = regions[low &- 1]
+    return address &- region.guestAddress < region.size ? region : nil
   }
 }

@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CL_GUEST_FAULT_SLOTS 8192
+// More than the mappings a process may have (vm.max_map_count is 65530): no peer can use the table up for others.
+#define CL_GUEST_FAULT_SLOTS 65536
 
 // Installs the handler for the process. 0 or -1 with errno. Idempotent.
 int cl_guest_fault_install(void);
