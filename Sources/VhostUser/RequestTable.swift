@@ -1,12 +1,8 @@
 import Linux
 import Virtio
 
-/// Every request served: what it carries, when it is legal, what it does.
+/// Every request served: what it carries, which feature it belongs to, when it is legal, what it does.
 enum RequestTable {
-  enum Payload {
-    case none, u64, vringState, vringAddresses, memoryTable
-  }
-
   enum Reply {
     case done
     case payload([UInt8])
@@ -14,99 +10,132 @@ enum RequestTable {
     case failed(String)
   }
 
+  typealias Handler = @Sendable (Session, Message) throws(SessionError) -> Reply
+
   struct Entry: Sendable {
-    let payload: Payload
+    /// Bytes of payload.
+    var payload: ClosedRange<Int>
     /// Whether descriptors may come along; their number is for the handler to check.
-    let takesDescriptors: Bool
-    let phases: Set<Session.Phase>
+    var takesDescriptors = false
+    /// What has to be negotiated before.
+    var needs: ProtocolFeatures = []
+    var phases = Set(Session.Phase.allCases)
     /// Whether poll threads have to let go of rings and memory first.
-    let quiesces: Bool
-    let handler: @Sendable (Session, Message) throws(SessionError) -> Reply
+    var quiesces = true
+    let handler: Handler
   }
+
+  private static let none = 0...0
+  private static let u64 = 8...8
+  private static let vringState = VringState.length...VringState.length
+  private static let vringAddresses = VringAddresses.length...VringAddresses.length
+  private static let memoryTable = 8...Message.maximumPayload
+  private static let memoryRegion = 8 + GuestRegionDescription.length...8 + GuestRegionDescription.length
+  private static let logDescription = 16...16
+  private static let configuration = ConfigurationRange.length...Message.maximumPayload
 
   static let entries: [Request: Entry] = [
     .getFeatures: answer { session, _ in .payload(littleEndian(session.offeredFeatures.rawValue)) },
-    .setFeatures: change(.u64) { session, message throws(SessionError) in try session.setFeatures(message) },
-    .setOwner: answer { _, _ in .done },
-    .resetOwner: change(.none) { session, _ in session.resetOwner() },
-    .setMemoryTable: change(.memoryTable, descriptors: true) { session, message throws(SessionError) in
-      try session.setMemoryTable(message)
-    },
-    .setVringSize: change(.vringState) { session, message throws(SessionError) in
-      try session.setVringSize(message)
-    },
-    .setVringAddress: change(.vringAddresses) { session, message throws(SessionError) in
-      try session.setVringAddress(message)
-    },
-    .setVringBase: change(.vringState) { session, message throws(SessionError) in
-      try session.setVringBase(message)
-    },
-    .getVringBase: change(.vringState) { session, message throws(SessionError) in
-      try session.getVringBase(message)
-    },
-    .setVringKick: change(.u64, descriptors: true, [.configured, .running]) {
-      session, message throws(SessionError) in
-      try session.setVringKick(message)
-    },
-    .setVringCall: change(.u64, descriptors: true) { session, message throws(SessionError) in
-      try session.setVringCall(message)
-    },
-    .setVringError: change(.u64, descriptors: true) { session, message throws(SessionError) in
-      try session.setVringError(message)
+    .setFeatures: Entry(payload: u64) { session, message throws(SessionError) in
+      try session.setFeatures(message)
     },
     .getProtocolFeatures: answer { session, _ in
       .payload(littleEndian(session.offeredProtocolFeatures.rawValue))
     },
-    .setProtocolFeatures: change(.u64, [.negotiating, .configured]) { session, message throws(SessionError) in
-      try session.setProtocolFeatures(message)
+    .setProtocolFeatures: Entry(payload: u64, phases: [.negotiating, .configured]) {
+      session, message throws(SessionError) in try session.setProtocolFeatures(message)
     },
-    .getQueueCount: answer { _, _ in .payload(littleEndian(UInt64(Session.queuePairs))) },
-    .setVringEnable: change(.vringState) { session, message throws(SessionError) in
+    .setOwner: answer { _, _ in .done },
+    .resetOwner: Entry(payload: none) { session, _ in session.resetOwner() },
+    .resetDevice: Entry(payload: none, needs: .resetDevice) { session, _ in session.resetDevice() },
+    .setStatus: Entry(payload: u64, needs: .status) { session, message throws(SessionError) in
+      try session.setStatus(message)
+    },
+    .getStatus: answer(.status) { session, _ in .payload(littleEndian(UInt64(session.status.rawValue))) },
+
+    .setMemoryTable: Entry(payload: memoryTable, takesDescriptors: true) {
+      session, message throws(SessionError) in try session.setMemoryTable(message)
+    },
+    .getMaximumMemorySlots: answer(.memorySlots) { _, _ in
+      .payload(littleEndian(UInt64(GuestMemory.maximumRegions)))
+    },
+    .addMemoryRegion: Entry(payload: memoryRegion, takesDescriptors: true, needs: .memorySlots) {
+      session, message throws(SessionError) in try session.addMemoryRegion(message)
+    },
+    .removeMemoryRegion: Entry(payload: memoryRegion, takesDescriptors: true, needs: .memorySlots) {
+      session, message throws(SessionError) in try session.removeMemoryRegion(message)
+    },
+    .setLogBase: Entry(payload: logDescription, takesDescriptors: true, needs: .logSharing) {
+      session, message throws(SessionError) in try session.setLogBase(message)
+    },
+    .setLogDescriptor: Entry(payload: none, takesDescriptors: true, needs: .logSharing, quiesces: false) {
+      session, message throws(SessionError) in try session.setLogDescriptor(message)
+    },
+
+    .getQueueCount: answer(.multiqueue) { session, _ in .payload(littleEndian(UInt64(session.queuePairs))) },
+    .setVringSize: Entry(payload: vringState) { session, message throws(SessionError) in
+      try session.setVringSize(message)
+    },
+    .setVringAddress: Entry(payload: vringAddresses) { session, message throws(SessionError) in
+      try session.setVringAddress(message)
+    },
+    .setVringBase: Entry(payload: vringState) { session, message throws(SessionError) in
+      try session.setVringBase(message)
+    },
+    .getVringBase: Entry(payload: vringState) { session, message throws(SessionError) in
+      try session.getVringBase(message)
+    },
+    .setVringKick: Entry(payload: u64, takesDescriptors: true, phases: [.configured, .running]) {
+      session, message throws(SessionError) in try session.setVringKick(message)
+    },
+    .setVringCall: Entry(payload: u64, takesDescriptors: true) { session, message throws(SessionError) in
+      try session.setVringCall(message)
+    },
+    .setVringError: Entry(payload: u64, takesDescriptors: true) { session, message throws(SessionError) in
+      try session.setVringError(message)
+    },
+    .setVringEnable: Entry(payload: vringState) { session, message throws(SessionError) in
       try session.setVringEnable(message)
     },
-    .netSetMTU: change(.u64) { session, message in session.setMTU(message) },
-    .setStatus: change(.u64) { session, message throws(SessionError) in try session.setStatus(message) },
-    .getStatus: answer { session, _ in .payload(littleEndian(UInt64(session.status.rawValue))) },
+
+    .netSetMTU: Entry(payload: u64, needs: .netMTU) { session, message in session.setMTU(message) },
+    .sendRARP: Entry(payload: u64, needs: .announcement, quiesces: false) { session, message in
+      session.sendRARP(message)
+    },
+    .getConfig: Entry(payload: configuration, needs: .configuration, quiesces: false) {
+      session, message throws(SessionError) in try session.getConfiguration(message)
+    },
+    .setConfig: Entry(payload: configuration, needs: .configuration, quiesces: false) {
+      session, message throws(SessionError) in try session.setConfiguration(message)
+    },
+
+    .setBackendRequestDescriptor: Entry(
+      payload: none, takesDescriptors: true, needs: .backendRequests, quiesces: false
+    ) { session, message throws(SessionError) in try session.setBackendChannel(message) },
+    .iotlbMessage: Entry(
+      payload: TranslationMessage.lengths, needs: .backendRequests, quiesces: false
+    ) { session, message throws(SessionError) in try session.changeTranslations(message) },
   ]
 
-  /// Requests of features never offered whose sender waits for more than an acknowledgement.
-  static let unofferedWithAnswer: Set<Request> = [
-    .getConfig, .createCryptoSession, .postcopyAdvise, .getInflightDescriptor, .getMaximumMemorySlots,
-    .getSharedObject, .setDeviceState, .checkDeviceState,
+  /// Requests whose sender waits for more than an acknowledgement.
+  static let withAnswer: Set<Request> = [
+    .getQueueCount, .getConfig, .createCryptoSession, .postcopyAdvise, .getInflightDescriptor,
+    .getMaximumMemorySlots, .getStatus, .getSharedObject, .setDeviceState, .checkDeviceState,
   ]
 
   /// A request without payload that changes nothing a poll thread uses.
-  private static func answer(
-    _ handler: @escaping @Sendable (Session, Message) throws(SessionError) -> Reply
-  ) -> Entry {
-    Entry(
-      payload: .none, takesDescriptors: false, phases: Set(Session.Phase.allCases), quiesces: false,
-      handler: handler)
-  }
-
-  private static func change(
-    _ payload: Payload, descriptors: Bool = false, _ phases: Set<Session.Phase> = Set(Session.Phase.allCases),
-    _ handler: @escaping @Sendable (Session, Message) throws(SessionError) -> Reply
-  ) -> Entry {
-    Entry(
-      payload: payload, takesDescriptors: descriptors, phases: phases, quiesces: true, handler: handler)
+  private static func answer(_ needs: ProtocolFeatures = [], _ handler: @escaping Handler) -> Entry {
+    Entry(payload: none, needs: needs, quiesces: false, handler: handler)
   }
 }
 
 extension RequestTable.Entry {
   /// Everything about a message that does not depend on what it says.
   func check(_ message: Message, _ phase: Session.Phase) throws(SessionError) {
-    let expected: Int? =
-      switch payload {
-      case .none: 0
-      case .u64: 8
-      case .vringState: VringState.length
-      case .vringAddresses: VringAddresses.length
-      case .memoryTable: nil
-      }
-    if let expected, message.payload.count != expected {
+    guard payload.contains(message.payload.count) else {
       throw .violation(
-        "\(message.requestName) has \(message.payload.count) bytes of payload instead of \(expected)")
+        "\(message.requestName) has \(message.payload.count) bytes of payload instead of \(payload.lowerBound)"
+      )
     }
     guard takesDescriptors || message.descriptors.isEmpty else {
       throw .violation("\(message.requestName) came with file descriptors, which it does not take")

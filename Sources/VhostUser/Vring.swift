@@ -7,8 +7,9 @@ import Virtio
 public struct Vring {
   /// Entries: a power of two; 0 until told.
   public var size: UInt32 = 0
-  /// Where to continue in the available ring.
-  public var base: UInt16 = 0
+  /// Where to continue. Split: the index in the available ring. Packed: offset and wrap counter of the next buffer
+  /// offered (bits 0-14 and 15) and of the next completed (bits 16-30 and 31).
+  public var base: UInt32 = 0
   /// The base was told by the front-end, and has yet to be compared with the ring in memory.
   public var baseIsNew = true
   public var addresses: VringAddresses?
@@ -22,6 +23,8 @@ public struct Vring {
   public var isEnabled = false
   /// It was enabled once, and then not: what the driver sends meanwhile is thrown away. Before, it waits.
   public var isDisabled = false
+  /// It was in memory that is no longer there.
+  public internal(set) var isDisplaced = false
 
   public init() {}
 
@@ -36,15 +39,64 @@ public struct Vring {
     call = nil
   }
 
-  /// Where the ring's parts are mapped here, checked as a whole.
-  public func layout(in memory: GuestMemory, index: Int) throws(SessionError) -> SplitVirtqueue.Layout {
+  mutating func enable() {
+    isEnabled = true
+    isDisabled = false
+  }
+
+  /// What was never enabled is not disabled either: it still waits.
+  mutating func disable() {
+    isDisabled = isDisabled || isEnabled
+    isEnabled = false
+  }
+
+  /// One part of a ring: where it is said to be, its length, and what is done with it.
+  struct Part {
+    var address: UInt64
+    var bytes: UInt64
+    var permissions: TranslationCache.Permissions
+
+    /// The last address; the end of the address space when it would be beyond.
+    var last: UInt64 {
+      let (last, overflow) = address.addingReportingOverflow(bytes - 1)
+      return overflow ? .max : last
+    }
+  }
+
+  /// Descriptors, available and used ring, or what a packed ring has in their place: descriptors, driver and device
+  /// event suppression (virtio 1.3 §2.7 and §2.8). Nil until size and addresses are known.
+  func parts(isPacked: Bool) -> [Part]? {
     typealias Layout = SplitVirtqueue.Layout
-    guard let addresses else { throw .violation("ring \(index) has no addresses") }
-    guard let descriptors = memory.map.translate(user: addresses.descriptors, Layout.descriptorBytes(size)),
-      let available = memory.map.translate(user: addresses.available, Layout.availableBytes(size)),
-      let used = memory.map.translate(user: addresses.used, Layout.usedBytes(size))
-    else { throw .violation("ring \(index) of \(size) entries lies outside the front-end's memory") }
-    return Layout(size: size, descriptors: descriptors, available: available, used: used)
+    guard let addresses, size > 0 else { return nil }
+    let bytes: [UInt64] =
+      isPacked
+      ? [16 * UInt64(size), 4, 4]
+      : [Layout.descriptorBytes(size), Layout.availableBytes(size), Layout.usedBytes(size)]
+    return [
+      Part(address: addresses.descriptors, bytes: bytes[0], permissions: isPacked ? [.read, .write] : .read),
+      Part(address: addresses.available, bytes: bytes[1], permissions: .read),
+      Part(address: addresses.used, bytes: bytes[2], permissions: [.read, .write]),
+    ]
+  }
+
+  /// Whether a part of the ring lies between the addresses `first` and `last`.
+  func overlaps(_ first: UInt64, _ last: UInt64, isPacked: Bool) -> Bool {
+    parts(isPacked: isPacked)?.contains { $0.address <= last && first <= $0.last } ?? false
+  }
+
+  /// Checks what is known so far.
+  func check(_ index: Int, isPacked: Bool) throws(SessionError) {
+    if let addresses {
+      guard addresses.descriptors % 16 == 0, addresses.available % (isPacked ? 4 : 2) == 0,
+        addresses.used % 4 == 0
+      else { throw .violation("SET_VRING_ADDR: the parts of ring \(index) are not aligned") }
+    }
+    guard isStarted, size > 0 else { return }
+    // Front-ends say where a ring begins before they start it, but in any order with its size and layout.
+    let isWithin = isPacked ? base & 0x7FFF < size && base >> 16 & 0x7FFF < size : base <= UInt32(UInt16.max)
+    guard isWithin else {
+      throw .violation("ring \(index) of \(size) entries cannot begin at 0x\(hexadecimal(base))")
+    }
   }
 }
 

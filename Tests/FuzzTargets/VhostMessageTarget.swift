@@ -4,6 +4,7 @@
 import CLinux
 import Glibc
 import Linux
+import Packet
 import VhostUser
 import Virtio
 import VirtioTesting
@@ -14,14 +15,20 @@ private final class Owner: SessionOwner {
 
   /// What a port would do: place every usable ring.
   func resume(_ session: Session) throws(SessionError) {
-    guard let memory = session.memory else { return }
+    let isPacked = session.features?.contains(.packedRing) == true
     for index in session.vrings.indices where session.isUsable(index) {
-      let layout = try session.vrings[index].layout(in: memory, index: index)
+      guard let layout = try session.layout(of: index), !isPacked else { continue }
       var queue = SplitVirtqueue(layout, position: layout.usedIndex, features: [], call: -1)
       _ = queue.pending(atMost: 32)
-      session.vrings[index].base = queue.position
+      session.vrings[index].base = UInt32(queue.position)
     }
   }
+}
+
+extension Owner {
+  func synchronize() {}
+  func translationsChanged(_ session: Session) {}
+  func announce(_ session: Session, address: MACAddress) {}
 }
 
 private struct Script {

@@ -14,7 +14,7 @@ import VirtioTesting
     _ what: String, _ body: (SessionFixture, GuestDriver, Int32) throws -> Void
   ) throws {
     let event = try EventFD()
-    let (fixture, driver) = try SessionFixture.running()
+    let (fixture, driver) = try SessionFixture.running(.implemented)
     try body(fixture, driver, event.raw)
     let end = fixture.settle()
     #expect(end?.kind == .violation, "\(what): \(String(describing: end))")
@@ -236,8 +236,7 @@ import VirtioTesting
     try refuse("unknown flags", 1, 0x8000_0001, 0, 0)
     try refuse("4 GiB of payload", 1, 1, .max, 0)
     try refuse("more than any message has", 5, 1, 4097, 100)
-    for request in 1...20 as ClosedRange<UInt32> where Request(rawValue: request) != .sendRARP {
-      if request == 6 || request == 7 { continue }
+    for request in Array(1...22) + [24, 25, 34, 36, 37, 38, 39, 40] as [UInt32] {
       try refuse("request \(request) with 3 bytes", request, 1, 3, 3)
       try refuse("request \(request) with 4096 bytes", request, 1, 4096, 4096)
     }
@@ -250,9 +249,9 @@ import VirtioTesting
         try fixture.frontEnd.send(request, payload)
       }
     }
-    try refuse(.setFeatures, littleEndian(1 << 34 as UInt64))
+    try refuse(.setFeatures, littleEndian(1 << 40 as UInt64))
     try refuse(.setFeatures, littleEndian(UInt64.max))
-    try refuse(.setProtocolFeatures, littleEndian(1 << 1 as UInt64))
+    try refuse(.setProtocolFeatures, littleEndian(1 << 6 as UInt64))
     try refuse(.setVringBase, VringState(index: 0, number: 65_536).bytes)
     try refuse(.setVringEnable, VringState(index: 0, number: 2).bytes)
     try refuse(.setStatus, littleEndian(256 as UInt64))

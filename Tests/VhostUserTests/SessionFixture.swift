@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Linux
+import Packet
 import Testing
 import VhostUser
 import Virtio
@@ -15,12 +16,17 @@ final class SessionFixture: SessionOwner {
   private(set) var quiesces = 0
   private(set) var resumes = 0
   private(set) var isQuiet = true
+  private(set) var synchronizations = 0
+  private(set) var translationChanges = 0
+  private(set) var announced: [MACAddress] = []
+  /// What a port would do to resume.
+  var onResume: (Session) throws(SessionError) -> Void = { _ in }
 
-  init() throws {
+  init(queuePairs: Int = 1) throws {
     var ends: [Int32] = [0, 0]
     let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
     guard socketpair(AF_UNIX, type, 0, &ends) == 0 else { throw SystemError.last("make a socket pair") }
-    session = Session(Connection(FileDescriptor(owning: ends[0])), owner: self)
+    session = Session(Connection(FileDescriptor(owning: ends[0])), owner: self, queuePairs: queuePairs)
     frontEnd = ScriptedFrontEnd(FileDescriptor(owning: ends[1])) { [unowned self] in serve() }
   }
 
@@ -32,7 +38,12 @@ final class SessionFixture: SessionOwner {
   func resume(_ session: Session) throws(SessionError) {
     isQuiet = false
     resumes += 1
+    try onResume(session)
   }
+
+  func synchronize() { synchronizations += 1 }
+  func translationsChanged(_ session: Session) { translationChanges += 1 }
+  func announce(_ session: Session, address: MACAddress) { announced.append(address) }
 
   /// Lets the session handle what has arrived; when it ends, its connection is closed.
   func serve() {
@@ -56,10 +67,13 @@ final class SessionFixture: SessionOwner {
   }
 
   /// A session with features acknowledged, memory shared and both rings started.
-  static func running() throws -> (SessionFixture, GuestDriver) {
+  static func running(
+    _ protocolFeatures: ProtocolFeatures = [.multiqueue, .replyAcknowledgement],
+    features: VirtioFeatures = [.version1, .mergeableReceiveBuffers], ram: GuestRAM? = nil
+  ) throws -> (SessionFixture, GuestDriver) {
     let fixture = try SessionFixture()
-    let driver = try GuestDriver()
-    try fixture.frontEnd.negotiate(driver.features)
+    let driver = try GuestDriver(ram: ram, features: features)
+    try fixture.frontEnd.negotiate(driver.features, protocolFeatures)
     try fixture.frontEnd.start(driver)
     #expect(fixture.settle() == nil)
     return (fixture, driver)

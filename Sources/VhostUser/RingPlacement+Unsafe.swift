@@ -1,0 +1,62 @@
+// From what a front-end says about a ring to the memory it is in.
+//
+// SAFETY: addresses become pointers by GuestMemory or TranslationCache only, each part with its length, and are valid
+// while the session has that memory and those translations.
+
+import Virtio
+
+extension Session {
+  /// Where the parts of ring `index` are mapped here, checked as a whole. Nil when that is not known: it has no
+  /// addresses, its memory was taken away, or they are not translated yet (they are asked for then).
+  public func layout(of index: Int) throws(SessionError) -> SplitVirtqueue.Layout? {
+    let vring = vrings[index]
+    guard let memory, let features, !vring.isDisplaced,
+      let parts = vring.parts(isPacked: features.contains(.packedRing))
+    else { return nil }
+    try vring.check(index, isPacked: features.contains(.packedRing))
+    var places: [UnsafeMutableRawPointer] = []
+    if let translations {
+      guard let found = try translated(parts, of: index, translations) else { return nil }
+      places = found
+    } else {
+      places = parts.compactMap { memory.map.translate(user: $0.address, $0.bytes) }
+      guard places.count == parts.count else { throw misplaced(index) }
+    }
+    return SplitVirtqueue.Layout(
+      size: vring.size, descriptors: places[0], available: places[1], used: places[2])
+  }
+
+  func misplaced(_ index: Int) -> SessionError {
+    .violation("ring \(index) of \(vrings[index].size) entries lies outside the front-end's memory")
+  }
+
+  /// Whether a ring, if it is known where, is in memory. Translated addresses are looked up only when it is used.
+  func isPlaced(_ index: Int) -> Bool {
+    guard let memory, let features, translations == nil,
+      let parts = vrings[index].parts(isPacked: features.contains(.packedRing))
+    else { return true }
+    return parts.allSatisfy { memory.map.translate(user: $0.address, $0.bytes) != nil }
+  }
+
+  /// Where the parts of ring `index` are; nil when they are not all translated, and then they are asked for.
+  private func translated(_ parts: [Vring.Part], of index: Int, _ translations: TranslationCache)
+    throws(SessionError) -> [UnsafeMutableRawPointer]?
+  {
+    var places: [UnsafeMutableRawPointer] = []
+    for part in parts {
+      switch translations.translate(part.address, part.bytes, part.permissions) {
+      case .found(let place): places.append(place)
+      case .missing(let pages):
+        for page in pages { requestTranslation(of: page, forWriting: part.permissions.contains(.write)) }
+      case .scattered:
+        throw .violation("ring \(index) is not contiguous in the front-end's memory")
+      }
+    }
+    if places.count == parts.count {
+      untranslated.remove(index)
+      return places
+    }
+    untranslated.insert(index)
+    return nil
+  }
+}
