@@ -10,6 +10,7 @@
 
 import Glibc
 import Linux
+import Packet
 import VhostUser
 import Virtio
 
@@ -68,7 +69,7 @@ public final class VhostUserPort: Port {
   deinit { close() }
 
   public var io: PortIO { .vhostUser(pointer) }
-  public var receiveQueueCount: Int { Session.queuePairs }
+  public var receiveQueueCount: Int { 1 }
 
   public var status: PortStatus {
     var status = PortStatus()
@@ -173,7 +174,7 @@ public final class VhostUserPort: Port {
   }
 
   private func begin(_ connection: Connection) {
-    let session = Session(connection, owner: self)
+    let session = Session(connection, owner: self, features: Self.features, queuePairs: 1)
     self.session = session
     Log.info("vhost-user", "\(name): connected on \(options.socket)")
     sessionWatch = loop.watch(connection.descriptor.raw, .read) { [unowned self] _ in process(session) }
@@ -239,6 +240,10 @@ public final class VhostUserPort: Port {
 // MARK: - rings in and out of use
 
 extension VhostUserPort: SessionOwner {
+  /// Split rings whose addresses are not translated.
+  private static let features = VirtioFeatures.implemented.subtracting([
+    .multiqueue, .logAll, .accessPlatform, .packedRing,
+  ])
   private static let guestReceives = 0
   private static let guestSends = 1
 
@@ -255,7 +260,7 @@ extension VhostUserPort: SessionOwner {
 
   private func remember(_ position: UInt16?, _ index: Int, _ session: Session) {
     guard let position else { return }
-    session.vrings[index].base = position
+    session.vrings[index].base = UInt32(position)
     session.vrings[index].baseIsNew = false
   }
 
@@ -300,17 +305,23 @@ extension VhostUserPort: SessionOwner {
     noteLink()
   }
 
+  public func synchronize() { environment?.synchronize() }
+
+  public func translationsChanged(_ session: Session) { environment?.wake() }
+
+  public func announce(_ session: Session, address: MACAddress) {}
+
   private func makeQueue(
     _ session: Session, _ index: Int, _ memory: GuestMemory, _ features: VirtioFeatures
   ) throws(SessionError) -> SplitVirtqueue {
     let vring = session.vrings[index]
-    let layout = try vring.layout(in: memory, index: index)
-    var position = vring.base
+    guard let layout = try session.layout(of: index) else { throw .violation("ring \(index) has no memory") }
+    var position = UInt16(truncatingIfNeeded: vring.base)
     if vring.baseIsNew {
       // Buffers are completed in order, so the used index in the ring is the truth; a front-end that lost its
       // back-end without a GET_VRING_BASE may only know an older one.
       position = layout.usedIndex
-      if position != vring.base {
+      if UInt32(position) != vring.base {
         Log.info("vhost-user", "\(name): ring \(index) continues at \(position) instead of \(vring.base)")
       }
     }
