@@ -44,7 +44,7 @@ let package = Package(
     module("Linux", ["CLinux"]),
     module("Packet", ["CLinux"]),
     module("Virtio", ["Linux", "Packet", "CLinux"]),
-    module("VhostUser", ["Linux", "Virtio", "CLinux"]),
+    module("VhostUser", ["Linux", "Packet", "Virtio", "CLinux"]),
     module("Ports", ["Linux", "Packet", "Virtio", "VhostUser", "CLinux"]),
     module("Flow", ["Packet"]),
     module("Datapath", ["Linux", "Packet", "Flow", "Ports", "CLinux"]),
@@ -67,7 +67,8 @@ let package = Package(
     tests("LinuxTests", ["Linux"]),
     tests("PacketTests", ["Seeded", "Packet", "PacketTesting"]),
     tests("VirtioTests", ["Seeded", "Virtio", "VirtioTesting", "Linux", "Packet", "CLinux"]),
-    tests("VhostUserTests", ["VhostUser", "Virtio", "VirtioTesting", "Linux", "CLinux"]),
+    tests(
+      "VhostUserTests", ["Seeded", "VhostUser", "Virtio", "VirtioTesting", "Linux", "Packet", "CLinux"]),
     tests(
       "PortsTests",
       ["Seeded", "Ports", "VirtioTesting", "Linux", "Packet", "VhostUser", "Virtio", "Netlink", "CLinux"]),
