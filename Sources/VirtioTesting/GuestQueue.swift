@@ -1,8 +1,10 @@
 import Linux
 import Virtio
 
-/// The driver's side of a split virtqueue (virtio 1.3 §2.7). Correct by default; every field can also be written as a
-/// hostile driver would.
+/// The driver's side of a virtqueue, split (virtio 1.3 §2.7) or packed (§2.8). Correct by default; every field can also
+/// be written as a hostile driver would (GuestQueue+Hostile.swift).
+///
+/// One thread; only what lies in guest memory may be written by others at the same time.
 public final class GuestQueue {
   /// One element of a chain.
   public struct Buffer: Equatable, Sendable {
@@ -17,9 +19,15 @@ public final class GuestQueue {
     }
   }
 
+  public enum Layout: Sendable, CaseIterable {
+    case split, packed
+  }
+
+  public let layout: Layout
   public let ram: GuestRAM
   public let size: Int
-  /// Guest-physical addresses of the three parts.
+  /// Guest-physical addresses of the three parts. Of a packed ring, `available` is the driver's event suppression
+  /// structure and `used` the device's.
   public let descriptors: UInt64
   public let available: UInt64
   public let used: UInt64
@@ -27,129 +35,182 @@ public final class GuestQueue {
   public let kick: EventFD
   public let call: EventFD
   /// VIRTIO_F_EVENT_IDX was negotiated.
-  public var hasEventIndex = false
+  public var hasEventIndex: Bool
+  /// VIRTIO_F_IN_ORDER was negotiated: descriptors are used, and come back, one after the other.
+  public let isInOrder: Bool
+  /// Translates what the device is told, if it is behind an IOMMU.
+  public private(set) var iommu: GuestIOMMU?
+  /// Where the device finds the three parts.
+  public private(set) var deviceAddresses: (descriptors: UInt64, available: UInt64, used: UInt64)
 
-  /// The next available index to publish, and the next used index to look at.
-  public private(set) var availableIndex: UInt16 = 0
-  public private(set) var usedIndex: UInt16 = 0
-  private var publishedIndex: UInt16 = 0
-  private var free: [UInt16]
-  private var chains: [UInt16: [UInt16]] = [:]
+  private struct Chain {
+    /// Entries of the descriptor table it occupies.
+    var indices: [UInt16]
+    /// Slots of a packed ring it occupies.
+    var slots: Int
+    /// Bytes the device may write.
+    var writable: UInt32
+    var mappings: [GuestIOMMU.Mapping]
+  }
+
+  let place: GuestRingPlace
+  var ring: any GuestRing
+  private var pool: DescriptorPool
+  private var freeSlots: Int
+  private var chains: [UInt16: Chain] = [:]
+  /// With in-order only: buffers at the device, oldest first.
+  private var outstanding: [UInt16] = []
+  /// Completed, but not asked for yet.
+  private var ready: ArraySlice<(head: UInt16, length: UInt32)> = []
   private var tables: [UInt16: UInt64] = [:]
+  private var isPolling = false
 
-  /// - Parameter size: a power of two.
-  public init(_ ram: GuestRAM, size: Int) throws {
+  /// - Parameters:
+  ///   - size: a power of two.
+  ///   - features: what counts are `packedRing`, `eventIndex` and `inOrder`.
+  public init(_ ram: GuestRAM, size: Int, features: VirtioFeatures = []) throws {
     self.ram = ram
     self.size = size
+    layout = features.contains(.packedRing) ? .packed : .split
+    hasEventIndex = features.contains(.eventIndex)
+    isInOrder = features.contains(.inOrder)
+    let isPacked = layout == .packed
     descriptors = ram.allocate(16 * size, alignment: 4096)
-    available = ram.allocate(6 + 2 * size, alignment: 4096)
-    used = ram.allocate(6 + 8 * size, alignment: 4096)
+    available = ram.allocate(isPacked ? 4 : 6 + 2 * size, alignment: 4096)
+    used = ram.allocate(isPacked ? 4 : 6 + 8 * size, alignment: 4096)
+    deviceAddresses = (descriptors, available, used)
     kick = try EventFD()
     call = try EventFD()
-    free = (0..<size).map { UInt16($0) }.reversed()
+    place = GuestRingPlace(
+      ram: ram, size: size, descriptors: descriptors, available: available, used: used)
+    ring = isPacked ? PackedGuestRing(place) : SplitGuestRing(place)
+    pool = DescriptorPool(size: size, isInOrder: isInOrder)
+    freeSlots = size
+  }
+
+  /// Tells the device I/O virtual addresses from now on. Before the first buffer.
+  public func attach(_ iommu: GuestIOMMU) {
+    self.iommu = iommu
+    func map(_ address: UInt64, _ length: Int, _ access: GuestIOMMU.Access) -> UInt64 {
+      iommu.map(address, length, access).iova
+    }
+    let isPacked = layout == .packed
+    deviceAddresses = (
+      map(descriptors, 16 * size, isPacked ? .readWrite : .read),
+      map(available, isPacked ? 4 : 6 + 2 * size, .read), map(used, isPacked ? 4 : 6 + 8 * size, .readWrite)
+    )
   }
 
   // MARK: a correct driver
 
-  public var freeCount: Int { free.count }
+  /// Descriptors that can be offered.
+  public var freeCount: Int { freeSlots }
+
+  /// What a front-end tells the back-end to start at (vhost-user, SET_VRING_BASE), everything at the device having come
+  /// back: the index of a split ring; of a packed one, next slots and wrap counters of both sides.
+  public var base: UInt32 { ring.base }
 
   /// Offers a chain, visible to the device after `publish`. Nil when there are not enough free descriptors.
+  ///
+  /// - Returns: the split ring's head, or the packed ring's buffer id.
   @discardableResult
   public func add(_ buffers: [Buffer], indirect: Bool = false) -> UInt16? {
     precondition(!buffers.isEmpty, "a chain has a buffer")
-    let count = indirect ? 1 : buffers.count
-    guard free.count >= count else { return nil }
-    let indices = (0..<count).map { _ in free.removeLast() }
-    if indirect {
-      let table = tableAddress(indices[0])
-      writeChain(buffers, at: table, indices: (0..<buffers.count).map { UInt16($0) })
-      setDescriptor(
-        indices[0], address: table, length: UInt32(16 * buffers.count), flags: Descriptor.indirect, next: 0)
-    } else {
-      writeChain(buffers, at: descriptors, indices: indices)
+    guard freeSlots >= (indirect ? 1 : buffers.count) else { return nil }
+    let mappings = buffers.compactMap { buffer in
+      iommu?.map(buffer.address, Int(buffer.length), buffer.isWritable ? .write : .read)
     }
-    chains[indices[0]] = indices
-    offer(indices[0])
-    return indices[0]
+    let chain = buffers.indices.map { index in
+      RawDescriptor(
+        mappings.isEmpty ? buffers[index].address : mappings[index].iova, buffers[index].length,
+        flags: (buffers[index].isWritable ? Descriptor.write : 0)
+          | (index < buffers.count - 1 ? Descriptor.next : 0))
+    }
+    let writable = buffers.reduce(0) { $1.isWritable ? $0 + $1.length : $0 }
+    guard indirect else { return offer(chain, writable: writable, mappings) }
+    let table = tableAddress(pool.next)
+    writeTable(chain, at: table)
+    let tableMapping = iommu?.map(table, 16 * chain.count, .read)
+    let entry = RawDescriptor(
+      tableMapping?.iova ?? table, UInt32(16 * chain.count), flags: Descriptor.indirect)
+    return offer([entry], writable: writable, mappings + (tableMapping.map { [$0] } ?? []))
+  }
+
+  /// Offers descriptors as they are. Nil when there are not enough free ones.
+  func offer(_ chain: [RawDescriptor], writable: UInt32, _ mappings: [GuestIOMMU.Mapping]) -> UInt16? {
+    guard freeSlots >= chain.count else { return nil }
+    let indices = ring.lay(chain, &pool)
+    freeSlots -= chain.count
+    // A hostile driver may have written another buffer id than its own.
+    let head = layout == .packed ? chain[chain.count - 1].link ?? indices[0] : indices[0]
+    chains[head] = Chain(indices: indices, slots: chain.count, writable: writable, mappings: mappings)
+    if isInOrder { outstanding.append(head) }
+    return head
   }
 
   /// Makes offered chains visible. Returns whether the device wants a kick for them.
   @discardableResult
-  public func publish() -> Bool {
-    let old = publishedIndex
-    publishedIndex = availableIndex
-    ram.store16(availableIndex, at: available + 2)
-    driverFence()
-    if hasEventIndex {
-      let event = ram.load16(used + 4 + 8 * UInt64(size))
-      return availableIndex &- event &- 1 < availableIndex &- old
-    }
-    return ram.load16(used) & 1 == 0
-  }
+  public func publish() -> Bool { ring.publish(hasEventIndex: hasEventIndex) }
 
   /// The next chain the device completed, with the bytes it says it wrote; its descriptors are free again.
   public func complete() -> (head: UInt16, length: UInt32)? {
-    guard ram.load16(used + 2) != usedIndex else { return nil }
-    let element = usedElement(Int(usedIndex) % size)
-    usedIndex &+= 1
-    if hasEventIndex { ram.store16(usedIndex, at: available + 4 + 2 * UInt64(size)) }
-    let head = UInt16(truncatingIfNeeded: element.head)
-    free += chains.removeValue(forKey: head) ?? []
-    return (head, element.length)
+    if ready.isEmpty { collect() }
+    return ready.popFirst()
   }
+
+  private func collect() {
+    guard let (id, length) = ring.nextUsed() else { return }
+    var slots = 0
+    let batch = finished(by: id)
+    for buffer in batch {
+      let chain = chains.removeValue(forKey: buffer)
+      pool.giveBack(chain?.indices ?? [])
+      for mapping in chain?.mappings ?? [] { iommu?.unmap(mapping) }
+      slots += chain?.slots ?? 0
+      ready.append((buffer, buffer == id ? length : chain?.writable ?? 0))
+    }
+    freeSlots += slots
+    ring.advance(buffers: batch.count, slots: max(slots, 1))
+    if !isPolling { ring.requestCall(after: 1, hasEventIndex: hasEventIndex) }
+  }
+
+  /// Which buffers are done when the device says that `id` is: with in-order, all before it too; those have been used
+  /// to their ends (virtio 1.3 §2.7.9, §2.8.9).
+  private func finished(by id: UInt16) -> [UInt16] {
+    guard isInOrder, let position = outstanding.firstIndex(of: id) else { return [id] }
+    defer { outstanding.removeFirst(position + 1) }
+    return Array(outstanding[...position])
+  }
+
+  // MARK: calls
+
+  /// Asks not to be called: the driver polls.
+  public func stayAwake() {
+    isPolling = true
+    ring.refuseCalls(hasEventIndex: hasEventIndex)
+  }
+
+  /// Asks to be called when the device has completed as much as fills `count` slots of the ring (one, without event
+  /// index); false if something is complete already, and the driver should go on.
+  public func sleep(after count: Int = 1) -> Bool {
+    isPolling = false
+    ring.requestCall(after: count, hasEventIndex: hasEventIndex)
+    driverFence()
+    return ready.isEmpty && ring.nextUsed() == nil
+  }
+
+  // MARK: reset
 
   /// Forgets everything, as a driver does after a device reset: the rings are zero again.
   public func reset() {
-    ram.write([UInt8](repeating: 0, count: 6 + 2 * size), at: available)
-    ram.write([UInt8](repeating: 0, count: 6 + 8 * size), at: used)
-    availableIndex = 0
-    publishedIndex = 0
-    usedIndex = 0
+    ring.reset()
+    for chain in chains.values { for mapping in chain.mappings { iommu?.unmap(mapping) } }
     chains = [:]
-    free = (0..<size).map { UInt16($0) }.reversed()
-  }
-
-  // MARK: anything a driver could write
-
-  public func setDescriptor(_ index: UInt16, address: UInt64, length: UInt32, flags: UInt16, next: UInt16) {
-    writeDescriptor(
-      descriptors + 16 * UInt64(index), address: address, length: length, flags: flags, next: next)
-  }
-
-  /// Puts `head`, whatever it is, into the available ring.
-  public func offer(_ head: UInt16) {
-    ram.store16(head, at: available + 4 + 2 * UInt64(Int(availableIndex) % size))
-    availableIndex &+= 1
-  }
-
-  public func setAvailableIndex(_ index: UInt16) { ram.store16(index, at: available + 2) }
-
-  /// The used index the device has published.
-  public var deviceUsedIndex: UInt16 { ram.load16(used + 2) }
-
-  public func usedElement(_ slot: Int) -> (head: UInt32, length: UInt32) {
-    let bytes = ram.read(used + 4 + 8 * UInt64(slot), 8)
-    func word(_ start: Int) -> UInt32 {
-      bytes[start..<start + 4].reversed().reduce(0) { $0 << 8 | UInt32($1) }
-    }
-    return (word(0), word(4))
-  }
-
-  /// Writes one descriptor anywhere, a table for instance.
-  public func writeDescriptor(_ at: UInt64, address: UInt64, length: UInt32, flags: UInt16, next: UInt16) {
-    ram.store64(address, at: at)
-    ram.store64(UInt64(length) | UInt64(flags) << 32 | UInt64(next) << 48, at: at + 8)
-  }
-
-  private func writeChain(_ buffers: [Buffer], at table: UInt64, indices: [UInt16]) {
-    for (position, buffer) in buffers.enumerated() {
-      let isLast = position == buffers.count - 1
-      var flags: UInt16 = buffer.isWritable ? Descriptor.write : 0
-      if !isLast { flags |= Descriptor.next }
-      writeDescriptor(
-        table + 16 * UInt64(indices[position]), address: buffer.address, length: buffer.length, flags: flags,
-        next: isLast ? 0 : indices[position + 1])
-    }
+    outstanding = []
+    ready = []
+    isPolling = false
+    freeSlots = size
+    pool = DescriptorPool(size: size, isInOrder: isInOrder)
   }
 
   /// Room for a table of `size` entries for each head, made when first needed.

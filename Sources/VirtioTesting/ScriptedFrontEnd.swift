@@ -13,6 +13,14 @@ public final class ScriptedFrontEnd {
   public let connection: Connection
   /// Lets the back-end work while an answer is awaited: turns the test's event loop, or only waits.
   private let turn: () -> Void
+  /// The virtio features agreed on.
+  public internal(set) var features: VirtioFeatures = []
+  /// By which the back-end asks for things, once `openBackEndChannel` has made it.
+  public internal(set) var backEndChannel: BackEndChannel?
+  /// What the back-end's misses are answered from.
+  public internal(set) var iommu: GuestIOMMU?
+  /// An answer is being awaited.
+  var isAwaiting = false
 
   /// Takes a connected socket.
   public init(_ socket: consuming FileDescriptor, turn: @escaping () -> Void = { usleep(200) }) {
@@ -53,16 +61,21 @@ public final class ScriptedFrontEnd {
   /// The next message from the back-end; throws when it closes the connection or stays silent for `milliseconds`.
   public func receive(atMost milliseconds: Int = 5000) throws -> Message {
     let end = monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
+    isAwaiting = true
+    defer { isAwaiting = false }
     while true {
       if let message = try connection.receive() { return message }
       guard monotonicNanoseconds() < end else { throw Failure(description: "the back-end does not answer") }
       turn()
+      try serveBackEnd()
     }
   }
 
   /// Sends a request that has an answer, and waits for that.
-  public func ask(_ request: Request, _ payload: [UInt8] = []) throws -> Message {
-    try send(request, payload)
+  public func ask(
+    _ request: Request, _ payload: [UInt8] = [], _ descriptors: [Int32] = []
+  ) throws -> Message {
+    try send(request, payload, descriptors)
     let reply = try receive()
     guard reply.request == request.rawValue, reply.flags.contains(.reply) else {
       throw Failure(description: "\(request.name) was answered by \(reply.requestName)")
@@ -106,51 +119,7 @@ public final class ScriptedFrontEnd {
     }
     try send(.setOwner)
     try send(.setFeatures, littleEndian(agreed.rawValue))
+    features = agreed
     return agreed
-  }
-
-  public func setMemory(_ ram: GuestRAM) throws {
-    try send(
-      .setMemoryTable, Self.memoryTable(ram.regions), ram.regions.map { _ in ram.file.raw })
-  }
-
-  /// The payload of SET_MEM_TABLE.
-  public static func memoryTable(_ regions: [GuestRegionDescription]) -> [UInt8] {
-    regions.reduce(littleEndian(UInt32(regions.count)) + littleEndian(0 as UInt32)) { bytes, region in
-      bytes + littleEndian(region.guestAddress) + littleEndian(region.size)
-        + littleEndian(region.userAddress) + littleEndian(region.fileOffset)
-    }
-  }
-
-  /// Tells where `queue` is and starts it at `base`.
-  public func start(_ queue: GuestQueue, index: UInt32, base: UInt32 = 0, enable: Bool = true) throws {
-    let number = VringDescriptorIndex(word: UInt64(index))
-    try send(.setVringSize, VringState(index: index, number: UInt32(queue.size)).bytes)
-    try send(.setVringBase, VringState(index: index, number: base).bytes)
-    try send(.setVringAddress, Self.addresses(queue, index: index).bytes)
-    try send(.setVringKick, littleEndian(number.word), [queue.kick.raw])
-    try send(.setVringCall, littleEndian(number.word), [queue.call.raw])
-    if enable { try send(.setVringEnable, VringState(index: index, number: 1).bytes) }
-  }
-
-  public static func addresses(_ queue: GuestQueue, index: UInt32) -> VringAddresses {
-    VringAddresses(
-      index: index, descriptors: queue.ram.userAddress(queue.descriptors),
-      used: queue.ram.userAddress(queue.used), available: queue.ram.userAddress(queue.available))
-  }
-
-  /// Shares the driver's memory and starts both rings.
-  public func start(_ driver: GuestDriver, bases: (UInt32, UInt32) = (0, 0)) throws {
-    try setMemory(driver.ram)
-    try start(driver.receiveQueue, index: 0, base: bases.0)
-    try start(driver.transmitQueue, index: 1, base: bases.1)
-  }
-
-  /// Stops both rings. Returns where they stopped.
-  public func stop() throws -> (UInt32, UInt32) {
-    func base(_ index: UInt32) throws -> UInt32 {
-      VringState(try ask(.getVringBase, VringState(index: index, number: 0).bytes)).number
-    }
-    return (try base(0), try base(1))
   }
 }

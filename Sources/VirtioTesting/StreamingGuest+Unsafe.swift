@@ -15,15 +15,11 @@ public final class StreamingGuest {
   public let ringSize: Int
 
   private let ram: GuestRAM
-  private let receiveQueue: GuestQueue
-  private let transmitQueue: GuestQueue
+  private var receiveRing: StreamingRing
+  private var transmitRing: StreamingRing
   private let frontEnd: ScriptedFrontEnd
   private var transmitBuffers: [UnsafeMutableRawPointer] = []
   private var receiveBuffers: [UnsafeMutableRawPointer] = []
-  private var offeredIndex: UInt16 = 0
-  private var takenIndex: UInt16 = 0
-  private var receivedIndex: UInt16 = 0
-  private let descriptors: UnsafeMutableRawPointer
 
   private static let headerLength = 12
   private static let bufferSize = 2048
@@ -32,42 +28,40 @@ public final class StreamingGuest {
 
   /// Connects to the vhost-user socket at `path`, and starts both rings.
   // SAFETY: buffers and rings lie in `ram`, which lives as long as this; every index is masked by the ring's size.
-  public init(connecting path: String, ringSize: Int = 1024) throws {
+  public init(connecting path: String, ringSize: Int = 1024, packed: Bool = false) throws {
     self.ringSize = ringSize
+    let features: VirtioFeatures = packed ? [.version1, .packedRing] : [.version1]
     ram = try GuestRAM(size: (ringSize * 2 * Self.bufferSize + 64 * ringSize + (1 << 16)) & ~0x1FFF)
-    receiveQueue = try GuestQueue(ram, size: ringSize)
-    transmitQueue = try GuestQueue(ram, size: ringSize)
-    descriptors = Self.host(ram, transmitQueue.descriptors)
+    receiveRing = StreamingRing(
+      try GuestQueue(ram, size: ringSize, features: features), isWritable: true)
+    transmitRing = StreamingRing(
+      try GuestQueue(ram, size: ringSize, features: features), isWritable: false)
     frontEnd = try ScriptedFrontEnd(connecting: path)
-    try frontEnd.negotiate([.version1])
-    fill(receiveQueue, isWritable: true, &receiveBuffers)
-    fill(transmitQueue, isWritable: false, &transmitBuffers)
-    receiveQueue.setAvailableIndex(UInt16(ringSize))
-    try frontEnd.setMemory(ram)
-    try frontEnd.start(receiveQueue, index: 0)
-    try frontEnd.start(transmitQueue, index: 1)
-    receiveQueue.kick.signal()
-  }
-
-  private func fill(_ queue: GuestQueue, isWritable: Bool, _ buffers: inout [UnsafeMutableRawPointer]) {
-    for index in 0..<UInt16(ringSize) {
-      let address = ram.allocate(Self.bufferSize)
-      queue.setDescriptor(
-        index, address: address, length: UInt32(Self.bufferSize), flags: isWritable ? Descriptor.write : 0,
-        next: 0)
-      ram.store16(index, at: queue.available + 4 + 2 * UInt64(index))
-      buffers.append(Self.host(ram, address))
+    guard try frontEnd.negotiate(features).isSuperset(of: features) else {
+      throw ScriptedFrontEnd.Failure(description: "the back-end does not offer this guest's features")
     }
+    receiveBuffers = place(receiveRing)
+    transmitBuffers = place(transmitRing)
+    for _ in 0..<ringSize { receiveRing.offer(length: Self.bufferSize) }
+    _ = receiveRing.publish()
+    try frontEnd.setMemory(ram)
+    try frontEnd.start(receiveRing.queue, index: 0)
+    try frontEnd.start(transmitRing.queue, index: 1)
+    receiveRing.queue.kick.signal()
   }
 
-  private static func host(_ ram: GuestRAM, _ address: UInt64) -> UnsafeMutableRawPointer {
-    UnsafeMutableRawPointer(bitPattern: UInt(ram.userAddress(address)))!
+  private func place(_ ring: StreamingRing) -> [UnsafeMutableRawPointer] {
+    (0..<ringSize).map { slot in
+      let address = ram.allocate(Self.bufferSize)
+      ring.place(address, length: Self.bufferSize, slot: slot)
+      return UnsafeMutableRawPointer(bitPattern: UInt(ram.userAddress(address)))!
+    }
   }
 
   /// Frames offered that the switch has not taken yet.
   public var waiting: Int {
     update()
-    return Int(offeredIndex &- takenIndex)
+    return transmitRing.offered - transmitRing.done
   }
 
   /// Offers up to `count` frames, as many as the ring has room for; `write` writes each and returns its length. Returns
@@ -76,41 +70,35 @@ public final class StreamingGuest {
   public func send(_ count: Int, _ write: (UnsafeMutableRawPointer) -> Int) -> Int {
     let count = min(count, ringSize - waiting)
     for _ in 0..<count {
-      let slot = Int(offeredIndex) & (ringSize - 1)
-      let length = write(transmitBuffers[slot] + Self.headerLength)
-      (descriptors + slot * 16 + 8).storeBytes(of: UInt64(Self.headerLength + length), as: UInt64.self)
-      offeredIndex &+= 1
+      let length = write(transmitBuffers[transmitRing.nextSlot] + Self.headerLength)
+      transmitRing.offer(length: Self.headerLength + length)
     }
     guard count > 0 else { return 0 }
-    transmitQueue.setAvailableIndex(offeredIndex)
-    driverFence()
-    if ram.load16(transmitQueue.used) & 1 == 0 { transmitQueue.kick.signal() }
+    if transmitRing.publish() { transmitRing.queue.kick.signal() }
     return count
   }
 
   /// Takes what was delivered and offers the buffers again; `inspect` sees each frame. Returns how many there were.
   @discardableResult
   public func receive(_ inspect: (UnsafeRawBufferPointer) -> Void) -> Int {
-    let delivered = receiveQueue.deviceUsedIndex
-    let count = Int(delivered &- receivedIndex)
-    let elements = Self.host(ram, receiveQueue.used + 4)
+    let count = receiveRing.pending(atMost: ringSize)
     for _ in 0..<count {
-      let slot = Int(receivedIndex) & (ringSize - 1)
-      let length = Int((elements + slot * 8 + 4).load(as: UInt32.self)) - Self.headerLength
+      let (slot, length) = receiveRing.take()
       inspect(
         UnsafeRawBufferPointer(
-          start: receiveBuffers[slot] + Self.headerLength, count: min(max(length, 0), Self.capacity)))
-      receivedIndex &+= 1
+          start: receiveBuffers[slot] + Self.headerLength,
+          count: min(max(length - Self.headerLength, 0), Self.capacity)))
+      receiveRing.offer(length: Self.bufferSize)
     }
     guard count > 0 else { return 0 }
     received += UInt64(count)
-    receiveQueue.setAvailableIndex(receivedIndex &+ UInt16(ringSize))
+    _ = receiveRing.publish()
     return count
   }
 
   private func update() {
-    let used = transmitQueue.deviceUsedIndex
-    taken += UInt64(used &- takenIndex)
-    takenIndex = used
+    let count = transmitRing.pending(atMost: ringSize)
+    transmitRing.take(count)
+    taken += UInt64(count)
   }
 }
