@@ -11,6 +11,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case badDescriptor
   /// A virtio-net header (offload request) that contradicts its frame.
   case badOffload
+  /// The guest sent it on a queue that was switched off.
+  case ringDisabled
   /// A group address as source.
   case badSource
   /// To 01:80:c2:00:00:0x, which bridges keep to themselves.
@@ -40,6 +42,10 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case receiverFull
   /// No guest is connected, its driver is not ready, or the interface is down.
   case notReady
+  /// The guest has switched off the queues it receives by.
+  case receiverDisabled
+  /// The buffer it was to go into is not translated by the vIOMMU yet.
+  case untranslated
   /// Longer than the port's MTU allows.
   case exceedsMTU
   /// A receive buffer too small for the frame, or for its header.
@@ -57,6 +63,7 @@ public enum DropReason: Int, CaseIterable, Sendable {
     case .oversized: "rx_drop_oversized"
     case .badDescriptor: "rx_drop_bad_descriptor"
     case .badOffload: "rx_drop_bad_offload"
+    case .ringDisabled: "rx_drop_ring_disabled"
     case .badSource: "rx_drop_bad_source"
     case .reservedAddress: "rx_drop_reserved_address"
     case .vlanNotAllowed: "rx_drop_vlan_not_allowed"
@@ -71,6 +78,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
     case .noOutput: "rx_drop_no_output"
     case .receiverFull: "tx_drop_receiver_full"
     case .notReady: "tx_drop_not_ready"
+    case .receiverDisabled: "tx_drop_ring_disabled"
+    case .untranslated: "tx_drop_untranslated"
     case .exceedsMTU: "tx_drop_exceeds_mtu"
     case .bufferTooSmall: "tx_drop_buffer_too_small"
     case .badReceiveDescriptor: "tx_drop_bad_descriptor"

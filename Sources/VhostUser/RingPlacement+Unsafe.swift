@@ -8,12 +8,12 @@ import Virtio
 extension Session {
   /// Where the parts of ring `index` are mapped here, checked as a whole. Nil when that is not known: it has no
   /// addresses, its memory was taken away, or they are not translated yet (they are asked for then).
-  public func layout(of index: Int) throws(SessionError) -> SplitVirtqueue.Layout? {
+  public func layout(of index: Int) throws(SessionError) -> VirtqueueLayout? {
     let vring = vrings[index]
-    guard let memory, let features, !vring.isDisplaced,
-      let parts = vring.parts(isPacked: features.contains(.packedRing))
+    guard let memory, features != nil, !vring.isDisplaced,
+      let parts = vring.parts(isPacked: isPacked)
     else { return nil }
-    try vring.check(index, isPacked: features.contains(.packedRing))
+    try vring.check(index, isPacked: isPacked)
     var places: [UnsafeMutableRawPointer] = []
     if let translations {
       guard let found = try translated(parts, of: index, translations) else { return nil }
@@ -22,7 +22,7 @@ extension Session {
       places = parts.compactMap { memory.map.translate(user: $0.address, $0.bytes) }
       guard places.count == parts.count else { throw misplaced(index) }
     }
-    return SplitVirtqueue.Layout(
+    return VirtqueueLayout(
       size: vring.size, descriptors: places[0], available: places[1], used: places[2])
   }
 
@@ -32,8 +32,8 @@ extension Session {
 
   /// Whether a ring, if it is known where, is in memory. Translated addresses are looked up only when it is used.
   func isPlaced(_ index: Int) -> Bool {
-    guard let memory, let features, translations == nil,
-      let parts = vrings[index].parts(isPacked: features.contains(.packedRing))
+    guard let memory, features != nil, translations == nil,
+      let parts = vrings[index].parts(isPacked: isPacked)
     else { return true }
     return parts.allSatisfy { memory.map.translate(user: $0.address, $0.bytes) != nil }
   }

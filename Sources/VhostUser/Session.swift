@@ -90,6 +90,9 @@ public final class Session {
 
   public var queuePairs: Int { vrings.count / 2 }
 
+  /// Whether rings have the packed layout.
+  public var isPacked: Bool { features?.contains(.packedRing) == true }
+
   public var phase: Phase {
     if features == nil { return .negotiating }
     return vrings.contains(where: \.isStarted) ? .running : .configured

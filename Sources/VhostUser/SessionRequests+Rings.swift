@@ -8,7 +8,7 @@ extension Session {
     let state = VringState(message)
     let index = try vringIndex(UInt64(state.index), message)
     let isPowerOfTwo = state.number & (state.number &- 1) == 0
-    guard (1...SplitVirtqueue.maximumSize).contains(state.number), isPowerOfTwo else {
+    guard (1...VirtqueueLayout.maximumSize).contains(state.number), isPowerOfTwo else {
       throw .violation("SET_VRING_NUM: \(state.number) is not a power of two up to 32768")
     }
     guard !vrings[index].isStarted || vrings[index].size == state.number else {
@@ -28,7 +28,7 @@ extension Session {
   func setVringBase(_ message: Message) throws(SessionError) -> Reply {
     let state = VringState(message)
     let index = try vringIndex(UInt64(state.index), message)
-    guard state.number <= UInt16.max || features?.contains(.packedRing) == true else {
+    guard state.number <= UInt16.max || isPacked else {
       throw .violation("SET_VRING_BASE: \(state.number) is not a ring index")
     }
     guard !vrings[index].isStarted else {
@@ -78,7 +78,7 @@ extension Session {
 
   /// Checks a ring as soon as something about it is known.
   private func checked(_ index: Int) throws(SessionError) -> Reply {
-    try vrings[index].check(index, isPacked: features?.contains(.packedRing) == true)
+    try vrings[index].check(index, isPacked: isPacked)
     guard isPlaced(index) else { throw misplaced(index) }
     vrings[index].isDisplaced = false
     return .done

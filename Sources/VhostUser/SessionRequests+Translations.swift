@@ -59,7 +59,7 @@ extension Session {
   }
 
   private func overlaps(_ index: Int, _ first: UInt64, _ last: UInt64) -> Bool {
-    vrings[index].overlaps(first, last, isPacked: features?.contains(.packedRing) == true)
+    vrings[index].overlaps(first, last, isPacked: isPacked)
   }
 
   // MARK: publication

@@ -66,12 +66,12 @@ public struct Vring {
   /// Descriptors, available and used ring, or what a packed ring has in their place: descriptors, driver and device
   /// event suppression (virtio 1.3 §2.7 and §2.8). Nil until size and addresses are known.
   func parts(isPacked: Bool) -> [Part]? {
-    typealias Layout = SplitVirtqueue.Layout
+    typealias Layout = VirtqueueLayout
     guard let addresses, size > 0 else { return nil }
-    let bytes: [UInt64] =
-      isPacked
-      ? [16 * UInt64(size), 4, 4]
-      : [Layout.descriptorBytes(size), Layout.availableBytes(size), Layout.usedBytes(size)]
+    let bytes = [
+      Layout.descriptorBytes(size), Layout.availableBytes(size, packed: isPacked),
+      Layout.usedBytes(size, packed: isPacked),
+    ]
     return [
       Part(address: addresses.descriptors, bytes: bytes[0], permissions: isPacked ? [.read, .write] : .read),
       Part(address: addresses.available, bytes: bytes[1], permissions: .read),

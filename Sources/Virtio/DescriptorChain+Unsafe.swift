@@ -11,6 +11,8 @@ public struct DescriptorChain {
     case malformed
     /// More pieces than there was room for.
     case tooLong
+    /// Behind a vIOMMU: `missing` has no translation yet.
+    case untranslated
   }
 
   public var outcome: Outcome
@@ -18,47 +20,95 @@ public struct DescriptorChain {
   public var pieceCount: Int
   /// Bytes they have.
   public var length: Int
+  /// The first address that is not translated.
+  public var missing: UInt64
 }
 
-extension SplitVirtqueue {
-  /// Walks the chain beginning at `head`, following an indirect table, and lists its bytes as they lie in this
+extension Virtqueue {
+  /// Walks the chain of a pending buffer, following an indirect table, and lists its bytes as they lie in this
   /// process. At most `size` descriptors are looked at. All have to be writable, or none.
   ///
-  /// A chain is ordinary descriptors, then perhaps one that refers to a table (virtio 1.3 §2.7.5.3.2).
+  /// A chain is ordinary descriptors, then perhaps one that refers to a table (virtio 1.3 §2.7.5.3.2 and §2.8.8). In a
+  /// split ring each names the next one; in a packed ring they follow each other.
   // SAFETY: `pieces` has room for `capacity`; every piece was translated with its length.
   public func walk(
-    _ head: UInt16, writable: Bool, _ memory: GuestMemoryMap,
+    _ element: Element, writable: Bool, _ memory: GuestMemoryMap,
     into pieces: UnsafeMutablePointer<iovec>, capacity: Int
   ) -> DescriptorChain {
-    var chain = DescriptorChain(outcome: .malformed, pieceCount: 0, length: 0)
-    var table = IndirectTable?.none
-    var index = head
+    var chain = DescriptorChain(outcome: .malformed, pieceCount: 0, length: 0, missing: 0)
+    var cursor = Cursor(element)
     for _ in 0...size {
-      let entry: Descriptor
-      if let table {
-        guard let found = table.descriptor(index, memory) else { return chain }
-        entry = found
-      } else {
-        guard Int(index) < size else { return chain }
-        entry = descriptor(index)
-      }
+      let entry = cursor.entry
       if entry.flags & Descriptor.indirect != 0 {
-        guard hasIndirect, table == nil, entry.flags & Descriptor.next == 0,
-          let found = IndirectTable(entry, atMost: size)
+        guard hasIndirect, cursor.table == nil, entry.flags & Descriptor.next == 0,
+          let table = IndirectTable(entry, atMost: size)
         else { return chain }
-        table = found
-        index = 0
+        cursor.table = table
+        guard read(0, of: table, into: &cursor, memory, &chain) else { return chain }
         continue
       }
       guard (entry.flags & Descriptor.write != 0) == writable else { return chain }
       guard append(entry, memory, to: &chain, pieces, capacity) else { return chain }
-      if entry.flags & Descriptor.next == 0 {
+      guard let next = following(cursor) else {
         chain.outcome = .complete
         return chain
       }
-      index = entry.nextIndex
+      guard advance(&cursor, to: next, memory, &chain) else { return chain }
     }
     return chain
+  }
+
+  /// Where a walk is.
+  private struct Cursor {
+    var entry: Descriptor
+    let slot: UInt16
+    let slots: UInt16
+    /// Descriptors of the packed ring, or of a packed table, that were passed.
+    var passed: UInt16 = 0
+    var table: IndirectTable?
+
+    init(_ element: Element) {
+      entry = element.descriptor
+      slot = element.slot
+      slots = element.slots
+    }
+  }
+
+  /// The descriptor after the cursor's: an index, or for the packed layout a place in the sequence; nil at the end.
+  private func following(_ cursor: Cursor) -> UInt16? {
+    if !isPacked { return cursor.entry.flags & Descriptor.next != 0 ? cursor.entry.nextIndex : nil }
+    let count = cursor.table?.count ?? Int(cursor.slots)
+    let next = cursor.passed &+ 1
+    return Int(next) < count ? next : nil
+  }
+
+  private func advance(
+    _ cursor: inout Cursor, to next: UInt16, _ memory: GuestMemoryMap, _ chain: inout DescriptorChain
+  ) -> Bool {
+    if let table = cursor.table { return read(next, of: table, into: &cursor, memory, &chain) }
+    if isPacked {
+      let slot = (cursor.slot &+ next) & packed.mask
+      cursor.entry = packed.descriptor(slot, packed.word(slot))
+      cursor.passed = next
+      return true
+    }
+    guard Int(next) < size else { return false }
+    cursor.entry = split.descriptor(next)
+    return true
+  }
+
+  private func read(
+    _ index: UInt16, of table: IndirectTable, into cursor: inout Cursor, _ memory: GuestMemoryMap,
+    _ chain: inout DescriptorChain
+  ) -> Bool {
+    guard let position = table.address(of: index) else { return false }
+    guard let bytes = memory.translate(position, 16) else {
+      miss(position, 16, memory, &chain)
+      return false
+    }
+    cursor.entry = readDescriptor(bytes, packed: isPacked)
+    cursor.passed = index
+    return true
   }
 
   private func append(
@@ -70,33 +120,43 @@ extension SplitVirtqueue {
       chain.outcome = .tooLong
       return false
     }
-    let added = memory.pieces(
-      entry.address, UInt64(entry.length), into: pieces + chain.pieceCount, capacity: room)
-    guard let added else { return false }
+    let length = UInt64(entry.length)
+    guard let added = memory.pieces(entry.address, length, into: pieces + chain.pieceCount, capacity: room)
+    else {
+      miss(entry.address, length, memory, &chain)
+      return false
+    }
     chain.pieceCount &+= added
     chain.length &+= Int(entry.length)
     return true
   }
+
+  /// Behind a vIOMMU, what cannot be translated may be so later.
+  private func miss(
+    _ address: UInt64, _ length: UInt64, _ memory: GuestMemoryMap, _ chain: inout DescriptorChain
+  ) {
+    guard memory.isTranslated, let missing = memory.firstMissing(address, length) else { return }
+    chain.outcome = .untranslated
+    chain.missing = missing
+  }
 }
 
-/// A table of descriptors in guest memory (virtio 1.3 §2.7.5.3).
+/// A table of descriptors in guest memory (virtio 1.3 §2.7.5.3 and §2.8.7).
 private struct IndirectTable {
-  let address: UInt64
+  private let start: UInt64
   let count: Int
 
   /// Nil unless it holds 1 to `limit` whole entries.
   init?(_ entry: Descriptor, atMost limit: Int) {
     let bytes = Int(entry.length)
     guard bytes > 0, bytes % 16 == 0, bytes / 16 <= limit else { return nil }
-    address = entry.address
+    start = entry.address
     count = bytes / 16
   }
 
-  // SAFETY: each entry is translated by itself with its 16 bytes. A table need not be aligned, so it is copied, and
-  // decided upon only behind a barrier.
-  func descriptor(_ index: UInt16, _ memory: GuestMemoryMap) -> Descriptor? {
-    let (position, overflow) = address.addingReportingOverflow(UInt64(index) * 16)
-    guard Int(index) < count, !overflow, let entry = memory.translate(position, 16) else { return nil }
-    return readDescriptor(entry)
+  /// Where entry `index` is; nil outside the table.
+  func address(of index: UInt16) -> UInt64? {
+    let (position, overflow) = start.addingReportingOverflow(UInt64(index) * 16)
+    return Int(index) < count && !overflow ? position : nil
   }
 }

@@ -143,6 +143,19 @@ public struct GuestMemoryMap {
     return used == 0 ? nil : used
   }
 
+  /// The first of `length` bytes from `address` on that is in no region; nil if all are, or the range is none.
+  func firstMissing(_ address: UInt64, _ length: UInt64) -> UInt64? {
+    let (end, overflow) = address.addingReportingOverflow(max(length, 1))
+    if overflow { return nil }
+    var next = address
+    while next < end {
+      guard let region = region(containing: next) else { return next }
+      next = region.guestAddress &+ region.size
+      if next <= region.guestAddress { return nil }
+    }
+    return nil
+  }
+
   /// The only region that can hold `address` is the last that does not begin behind it.
   private func region(containing address: UInt64) -> GuestRegion? {
     var low = 0

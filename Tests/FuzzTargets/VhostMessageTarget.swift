@@ -17,10 +17,14 @@ private final class Owner: SessionOwner {
   func resume(_ session: Session) throws(SessionError) {
     let isPacked = session.features?.contains(.packedRing) == true
     for index in session.vrings.indices where session.isUsable(index) {
-      guard let layout = try session.layout(of: index), !isPacked else { continue }
-      var queue = SplitVirtqueue(layout, position: layout.usedIndex, features: [], call: -1)
+      guard let layout = try session.layout(of: index) else { continue }
+      let size = session.vrings[index].size
+      let start =
+        RingPosition.reached(layout, packed: isPacked)
+        ?? RingPosition(base: session.vrings[index].base, size: size, packed: isPacked)
+      var queue = Virtqueue(layout, position: start, features: session.features ?? [], call: -1)
       _ = queue.pending(atMost: 32)
-      session.vrings[index].base = UInt32(queue.position)
+      session.vrings[index].base = queue.position.base(size: size, packed: isPacked)
     }
   }
 }

@@ -1,6 +1,6 @@
-import Seeded
 import Glibc
 import Linux
+import Seeded
 import Testing
 import VirtioTesting
 
@@ -8,23 +8,27 @@ import VirtioTesting
 
 /// A virtqueue that expectations can hold: they copy what they are given.
 private final class Device {
-  private var queue: SplitVirtqueue
-  init(_ queue: consuming SplitVirtqueue) { self.queue = queue }
+  private var queue: Virtqueue
+  init(_ queue: consuming Virtqueue) { self.queue = queue }
 
-  var position: UInt16 { queue.position }
+  var position: UInt32 { queue.position.base(size: UInt32(queue.size), packed: queue.isPacked) }
   func pending(atMost limit: Int) -> Int { queue.pending(atMost: limit) }
-  func head(_ offset: Int) -> UInt16 { queue.head(offset) }
+  func element(_ offset: Int) -> Element { queue.element(offset) }
   func pop(_ count: Int) { queue.pop(count) }
-  func fill(_ head: UInt16, length: UInt32) { queue.fill(head, length: length) }
+  func fill(_ element: Element, length: UInt32 = 0) {
+    var element = element
+    element.written = length
+    queue.fill(&element, count: 1)
+  }
   func flush() -> Bool { queue.flush() }
   func notify() -> Bool { queue.notify() }
   func arm() -> Bool { queue.arm() }
   func disarm() { queue.disarm() }
   func walk(
-    _ head: UInt16, writable: Bool, _ memory: GuestMemoryMap, into pieces: UnsafeMutablePointer<iovec>,
+    _ element: Element, writable: Bool, _ memory: GuestMemoryMap, into pieces: UnsafeMutablePointer<iovec>,
     capacity: Int
   ) -> DescriptorChain {
-    queue.walk(head, writable: writable, memory, into: pieces, capacity: capacity)
+    queue.walk(element, writable: writable, memory, into: pieces, capacity: capacity)
   }
 }
 
@@ -40,14 +44,15 @@ private final class Device {
     memory = try GuestMemory(ram.regions, files: ram.regions.map { [file = ram.file.raw] _ in file })
   }
 
-  private func device(_ features: VirtioFeatures = [], position: UInt16 = 0) throws -> Device {
+  private func device(_ features: VirtioFeatures = [], position: UInt32 = 0) throws -> Device {
     let map = memory.map
-    let layout = SplitVirtqueue.Layout(
+    let layout = VirtqueueLayout(
       size: 8,
-      descriptors: try #require(map.translate(driver.descriptors, SplitVirtqueue.Layout.descriptorBytes(8))),
-      available: try #require(map.translate(driver.available, SplitVirtqueue.Layout.availableBytes(8))),
-      used: try #require(map.translate(driver.used, SplitVirtqueue.Layout.usedBytes(8))))
-    return Device(SplitVirtqueue(layout, position: position, features: features, call: driver.call.raw))
+      descriptors: try #require(map.translate(driver.descriptors, VirtqueueLayout.descriptorBytes(8))),
+      available: try #require(map.translate(driver.available, VirtqueueLayout.availableBytes(8, packed: false))),
+      used: try #require(map.translate(driver.used, VirtqueueLayout.usedBytes(8, packed: false))))
+    let start = RingPosition(base: position, size: 8, packed: false)
+    return Device(Virtqueue(layout, position: start, features: features, call: driver.call.raw))
   }
 
   private func buffer(_ length: Int = 64, isWritable: Bool = false) -> GuestQueue.Buffer {
@@ -70,9 +75,10 @@ private final class Device {
       }
       driver.publish()
       let count = queue.pending(atMost: Int.random(in: 1...8, using: &generator))
-      let heads = (0..<count).map { queue.head($0) }
+      let elements = (0..<count).map { queue.element($0) }
+      let heads = elements.map(\.id)
       queue.pop(count)
-      for head in heads { queue.fill(head, length: UInt32(head) + 7) }
+      for element in elements { queue.fill(element, length: UInt32(element.id) + 7) }
       // One expectation at the end: 66,000 of them would take longer than all other tests.
       if queue.flush() != (count > 0) { mistakes += 1 }
       for head in heads {
@@ -85,7 +91,7 @@ private final class Device {
       total += count
     }
     #expect(mistakes == 0)
-    #expect(queue.position == UInt16(truncatingIfNeeded: total))
+    #expect(queue.position == UInt32(UInt16(truncatingIfNeeded: total)))
   }
 
   @Test func anIndexThatRunsAheadIsAViolation() throws {
@@ -103,7 +109,7 @@ private final class Device {
     driver.offer(0xFFF9)
     driver.publish()
     #expect(queue.pending(atMost: 1) == 1)
-    #expect(queue.head(0) == 1)
+    #expect(queue.element(0).id == 1)
   }
 
   @Test func aChainIsWalkedWithItsTable() throws {
@@ -115,13 +121,15 @@ private final class Device {
       let head = try #require(driver.add(parts, indirect: indirect))
       driver.publish()
       #expect(queue.pending(atMost: 1) == 1)
-      let chain = queue.walk(head, writable: false, memory.map, into: pieces, capacity: 8)
+      let element = queue.element(0)
+      #expect(element.id == head)
+      let chain = queue.walk(element, writable: false, memory.map, into: pieces, capacity: 8)
       #expect(chain.outcome == .complete && chain.length == 60)
       #expect((0..<chain.pieceCount).map { pieces[$0].iov_len } == [10, 20, 30])
-      #expect(queue.walk(head, writable: true, memory.map, into: pieces, capacity: 8).outcome == .malformed)
-      #expect(queue.walk(head, writable: false, memory.map, into: pieces, capacity: 2).outcome == .tooLong)
+      #expect(queue.walk(element, writable: true, memory.map, into: pieces, capacity: 8).outcome == .malformed)
+      #expect(queue.walk(element, writable: false, memory.map, into: pieces, capacity: 2).outcome == .tooLong)
       queue.pop(1)
-      queue.fill(head, length: 0)
+      queue.fill(element)
       _ = queue.flush()
       #expect(driver.complete()?.head == head)
     }
@@ -138,7 +146,7 @@ private final class Device {
       -> DescriptorChain.Outcome
     {
       driver.setDescriptor(0, address: address, length: length, flags: flags, next: next)
-      return queue.walk(0, writable: false, memory.map, into: pieces, capacity: 1024).outcome
+      return queue.walk(queue.element(0), writable: false, memory.map, into: pieces, capacity: 1024).outcome
     }
     #expect(outcome(good, 64, 0, 0) == .complete)
     #expect(outcome(good, 64, Descriptor.next, 0) == .malformed, "a loop")
@@ -156,7 +164,7 @@ private final class Device {
     driver.writeDescriptor(table, address: good, length: 64, flags: 0, next: 0)
     #expect(outcome(table, 16, Descriptor.indirect, 0) == .complete)
     let plain = try device()
-    #expect(plain.walk(0, writable: false, memory.map, into: pieces, capacity: 8).outcome == .malformed)
+    #expect(plain.walk(plain.element(0), writable: false, memory.map, into: pieces, capacity: 8).outcome == .malformed)
   }
 
   /// With the event index the driver is called exactly when the used index passes what it asked for.
@@ -169,9 +177,9 @@ private final class Device {
       driver.add([buffers[round]])
       driver.publish()
       #expect(queue.pending(atMost: 1) == 1)
-      let head = queue.head(0)
+      let element = queue.element(0)
       queue.pop(1)
-      queue.fill(head, length: 0)
+      queue.fill(element)
       _ = queue.flush()
       calls.append(queue.notify())
       if round == 2 { while driver.complete() != nil {} }

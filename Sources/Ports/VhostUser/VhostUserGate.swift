@@ -5,14 +5,15 @@ import Virtio
 /// What a guest did that costs it its connection.
 enum RingViolation: Int {
   case none
-  case availableIndex
+  case ringRules
   case memoryTruncated
 
   /// A sentence for the interface's row.
   var sentence: String {
     switch self {
     case .none: "no violation"
-    case .availableIndex: "the guest moved a ring's available index further than the ring is long"
+    case .ringRules:
+      "the guest broke a ring's rules: its available index is further ahead, or a chain longer, than the ring is long"
     case .memoryTruncated: "the front-end truncated the guest memory it shares"
     }
   }
@@ -23,7 +24,7 @@ struct VhostUserGate: ~Copyable {
   /// Poll threads may use rings and memory. Set by the control thread; cleared by either.
   private let active = Atomic<Bool>(false)
   private let violation = Atomic<Int>(0)
-  /// Readable on the control thread when a violation was reported.
+  /// Readable on the control thread when a violation or a missed address was reported.
   let signal: EventFD
 
   init() throws(SystemError) { signal = try EventFD() }

@@ -1,5 +1,6 @@
 import Glibc
 import Linux
+import Virtio
 
 /// What a vhost-user port takes from its Interface row.
 struct VhostUserOptions: Equatable {
@@ -13,6 +14,9 @@ struct VhostUserOptions: Equatable {
   var owner: uid_t?
   var group: gid_t?
   var mode: mode_t?
+  var queuePairs: Int { 128 }
+  var features: VirtioFeatures { .implemented }
+  var isAlwaysPolled: Bool { false }
 
   init(_ configuration: PortConfiguration) throws(PortError) {
     let options = configuration.options

@@ -3,39 +3,43 @@
 //
 // The switch is always the back-end. In the *server* role it listens and a front-end (QEMU) connects; in the *client*
 // role QEMU listens, and the switch connects, and connects again for ever. Either side may vanish and come back: the
-// position of a ring is in the ring itself (its used index), because every buffer taken in a turn is completed in it.
+// position of a ring is in the ring itself, because every buffer taken in a turn is completed in it. How rings come into
+// use and out of it again is in VhostUserPort+Rings.
 //
 // One front-end at a time. A peer that breaks the protocol, or whose guest breaks a ring's rules, loses its connection
 // and is named in the status; the port goes on waiting for a better one.
 
 import Glibc
 import Linux
-import Packet
 import VhostUser
 import Virtio
 
 public final class VhostUserPort: Port {
   public let name: String
-  private let loop: EventLoop
-  private let options: VhostUserOptions
+  let loop: EventLoop
+  let options: VhostUserOptions
   private var configuration: PortConfiguration
-  private let pointer: UnsafeMutablePointer<VhostUserIO>
-  // Its parts, by their own pointers: to go through `pointer` would be a formal access to all of it.
-  private let gate: UnsafePointer<VhostUserGate>
-  private let receiver: UnsafeMutablePointer<VhostUserReceive>
-  private let transmitter: UnsafeMutablePointer<VhostUserTransmit>
-  private var environment: PortEnvironment?
+  let pointer: UnsafeMutablePointer<VhostUserIO>
+  // By a pointer of its own: to go through `pointer` would be a formal access to all of it.
+  let gate: UnsafePointer<VhostUserGate>
+  var environment: PortEnvironment?
 
   private var socket: VhostUserSocket?
   private var listenWatch: EventLoop.Watch?
   private var signalWatch: EventLoop.Watch?
   private var reconnect: EventLoop.Timer?
 
-  private var session: Session?
+  var session: Session?
   private var sessionWatch: EventLoop.Watch?
   /// Poll threads may be inside: the gate was opened, and `quiesce` has not been called since.
-  private var isEngaged = false
+  var isEngaged = false
   private var isClosed = false
+  public internal(set) var receiveQueueCount = 1
+  public internal(set) var transmitQueueCount = 1
+  /// By pair: what asks ahead for the translations of its receive buffers.
+  var lookaheads: [Int: ReceiveLookahead] = [:]
+  /// Kicks that came by each ring, as far as they were counted.
+  var kicks: [UInt64] = []
 
   private var error: String?
   private var linkResets: Int64 = 0
@@ -57,10 +61,8 @@ public final class VhostUserPort: Port {
     self.loop = loop
     options = try VhostUserOptions(configuration)
     do {
-      let io = VhostUserIO(try VhostUserGate())
+      let io = VhostUserIO(try VhostUserGate(), pairs: options.queuePairs)
       gate = io.gate
-      receiver = io.receiver
-      transmitter = io.transmitter
       pointer = .allocate(capacity: 1)
       pointer.initialize(to: io)
     } catch { throw PortError("\(configuration.name): \(error.description)") }
@@ -69,7 +71,6 @@ public final class VhostUserPort: Port {
   deinit { close() }
 
   public var io: PortIO { .vhostUser(pointer) }
-  public var receiveQueueCount: Int { 1 }
 
   public var status: PortStatus {
     var status = PortStatus()
@@ -82,7 +83,7 @@ public final class VhostUserPort: Port {
     return status
   }
 
-  private var mtu: Int? { configuration.requestedMTU ?? session?.mtu }
+  var mtu: Int? { configuration.requestedMTU ?? session?.mtu }
   private var isUp: Bool { isEngaged && session.map { $0.isUsable(0) && $0.isUsable(1) } ?? false }
 
   // MARK: life
@@ -94,7 +95,7 @@ public final class VhostUserPort: Port {
       listenWatch = loop.watch(socket.descriptor.raw, .read) { [unowned self] _ in acceptFrontEnd() }
     }
     self.environment = environment
-    signalWatch = loop.watch(gate.pointee.signal.raw, .read) { [unowned self] _ in handleViolation() }
+    signalWatch = loop.watch(gate.pointee.signal.raw, .read) { [unowned self] _ in handleSignal() }
     if options.role == .client { connect() }
   }
 
@@ -174,7 +175,9 @@ public final class VhostUserPort: Port {
   }
 
   private func begin(_ connection: Connection) {
-    let session = Session(connection, owner: self, features: Self.features, queuePairs: 1)
+    let session = Session(
+      connection, owner: self, features: options.features, queuePairs: options.queuePairs,
+      configuration: DeviceConfiguration(mtu: configuration.requestedMTU.flatMap(UInt16.init(exactly:))))
     self.session = session
     Log.info("vhost-user", "\(name): connected on \(options.socket)")
     sessionWatch = loop.watch(connection.descriptor.raw, .read) { [unowned self] _ in process(session) }
@@ -185,16 +188,15 @@ public final class VhostUserPort: Port {
     do { try session.process() } catch { disconnect(error) }
   }
 
-  private func handleViolation() {
+  /// A poll thread found that the guest broke the rules, or that it needs a translation.
+  private func handleSignal() {
     let violation = gate.pointee.reported
-    guard violation != .none, session != nil else {
-      gate.pointee.forgetViolation()
-      return
-    }
-    disconnect(.violation(violation.sentence))
+    gate.pointee.signal.drain()
+    guard session != nil else { return gate.pointee.forgetViolation() }
+    if violation == .none { requestMissedAddresses() } else { disconnect(.violation(violation.sentence)) }
   }
 
-  private func disconnect(_ reason: SessionError) {
+  func disconnect(_ reason: SessionError) {
     guard let session else { return }
     for vring in session.vrings where reason.kind == .violation {
       if let error = vring.error { EventFD.signal(error.raw) }
@@ -218,6 +220,7 @@ public final class VhostUserPort: Port {
     gate.pointee.forgetViolation()
     session.end()
     self.session = nil
+    setQueues(receive: 1, transmit: 1)
     noteLink()
   }
 
@@ -228,103 +231,11 @@ public final class VhostUserPort: Port {
   }
 
   /// Counts changes of the link.
-  private func noteLink() {
+  func noteLink() {
     guard isUp != wasUp else { return }
     wasUp = isUp
     linkResets += 1
     if wasUp { error = nil }
     environment?.statusChanged()
-  }
-}
-
-// MARK: - rings in and out of use
-
-extension VhostUserPort: SessionOwner {
-  /// Split rings whose addresses are not translated.
-  private static let features = VirtioFeatures.implemented.subtracting([
-    .multiqueue, .logAll, .accessPlatform, .packedRing,
-  ])
-  private static let guestReceives = 0
-  private static let guestSends = 1
-
-  // SAFETY: once the gate is closed and every poll thread has passed, the halves belong to this thread.
-  public func quiesce(_ session: Session) {
-    guard isEngaged, let environment else { return }
-    isEngaged = false
-    gate.pointee.close()
-    environment.setWaitDescriptor(0, nil, true)
-    environment.synchronize()
-    remember(receiver.pointee.detach(), Self.guestSends, session)
-    remember(transmitter.pointee.detach(), Self.guestReceives, session)
-  }
-
-  private func remember(_ position: UInt16?, _ index: Int, _ session: Session) {
-    guard let position else { return }
-    session.vrings[index].base = UInt32(position)
-    session.vrings[index].baseIsNew = false
-  }
-
-  // SAFETY: the gate is closed, and poll threads have passed since it was (or it was never open).
-  public func resume(_ session: Session) throws(SessionError) {
-    guard !isEngaged, let environment, let memory = session.memory, let features = session.features else {
-      return noteLink()
-    }
-    let violation = gate.pointee.reported
-    if violation != .none { throw .violation(violation.sentence) }
-    let receives = session.isUsable(Self.guestReceives)
-    let sends = session.isUsable(Self.guestSends) || session.discards(Self.guestSends)
-    guard receives || sends else { return noteLink() }
-
-    let isNew = session.vrings.contains { $0.isRunnable && $0.baseIsNew }
-    if sends {
-      let queue = try makeQueue(session, Self.guestSends, memory, features)
-      receiver.pointee.attach(
-        queue, memory.map, features, isPolled: session.vrings[Self.guestSends].kick == nil,
-        discards: !session.isUsable(Self.guestSends))
-    }
-    if receives {
-      let queue: SplitVirtqueue
-      do {
-        queue = try makeQueue(session, Self.guestReceives, memory, features)
-      } catch {
-        _ = receiver.pointee.detach()
-        throw error
-      }
-      transmitter.pointee.attach(queue, memory.map, features)
-    }
-    transmitter.pointee.maximumFrameLength = mtu.map { $0 + 14 + 8 } ?? .max
-    // Whoever served the rings before may have died between completing a buffer and saying so.
-    if isNew {
-      receiver.pointee.interrupt()
-      transmitter.pointee.interrupt()
-    }
-    isEngaged = true
-    gate.pointee.open()
-    environment.setWaitDescriptor(0, session.vrings[Self.guestSends].kick?.raw, true)
-    environment.wake()
-    noteLink()
-  }
-
-  public func synchronize() { environment?.synchronize() }
-
-  public func translationsChanged(_ session: Session) { environment?.wake() }
-
-  public func announce(_ session: Session, address: MACAddress) {}
-
-  private func makeQueue(
-    _ session: Session, _ index: Int, _ memory: GuestMemory, _ features: VirtioFeatures
-  ) throws(SessionError) -> SplitVirtqueue {
-    let vring = session.vrings[index]
-    guard let layout = try session.layout(of: index) else { throw .violation("ring \(index) has no memory") }
-    var position = UInt16(truncatingIfNeeded: vring.base)
-    if vring.baseIsNew {
-      // Buffers are completed in order, so the used index in the ring is the truth; a front-end that lost its
-      // back-end without a GET_VRING_BASE may only know an older one.
-      position = layout.usedIndex
-      if UInt32(position) != vring.base {
-        Log.info("vhost-user", "\(name): ring \(index) continues at \(position) instead of \(vring.base)")
-      }
-    }
-    return SplitVirtqueue(layout, position: position, features: features, call: vring.call?.raw ?? -1)
   }
 }

@@ -2,15 +2,18 @@
 // ====================
 //
 // The guest wrote all of this on another processor, so every line read is waited for. Hence passes over the burst, each
-// fetching what the next will read: heads (and their descriptors); descriptors (and the frames' first bytes); and then
+// fetching what the next will read: descriptors; their addresses (and the frames' first bytes); and then
 // offload header and snapshot are copied out of guest memory and, behind a compiler barrier, the copies are judged.
 // Nothing judged is ever read again.
 //
 // A frame in one plain descriptor takes the straight way. Chains, indirect tables, headers in a descriptor of their
 // own, and frames near a region's end go through `gather`.
 //
-// Every buffer taken goes back in `release`, dropped frames' too, in the order they came: so the ring's used index
-// always says how far we are, and whoever comes after us can continue from it.
+// Every buffer taken goes back in `release`, dropped frames' too, in the order they came: so the ring always says how far
+// we are, and whoever comes after us can continue from it.
+//
+// Behind a vIOMMU an address may have no translation yet. The queue then stops before that buffer, asks for it
+// (`MissedAddress`), and goes on when it is there; nobody else waits.
 
 import CLinux
 import Glibc
@@ -19,22 +22,26 @@ import Virtio
 
 struct VhostUserReceive: ~Copyable {
   // First, because the thread sanitizer takes an access through it for one through the first field.
-  /// Initialised while `memory` is set.
-  private let queue: UnsafeMutablePointer<SplitVirtqueue>
+  /// Initialised while `maps` is set.
+  private let queue: UnsafeMutablePointer<Virtqueue>
   private let gate: UnsafePointer<VhostUserGate>
-  /// Heads taken in this burst.
-  private let heads: UnsafeMutablePointer<UInt16>
+  /// Buffers taken in this burst.
+  private let elements: UnsafeMutablePointer<Element>
   /// Where their frames start, past the header; no address: not in one plain descriptor.
   private let starts: UnsafeMutablePointer<Start>
   private var taken = 0
-  private var memory: GuestMemoryMap?
+  private var maps: UnsafePointer<PublishedMap>?
   private var headerLength = 12
   private var allowed: OffloadCapabilities = []
   /// The ring is started but disabled: frames are taken and thrown away (vhost-user, "Ring states").
   private var discards = false
-  /// The driver has no way to kick.
+  /// The driver has no way to kick, or need not.
   private var isPolled = false
   private var pace = Pace()
+  /// What waits for a translation.
+  let missed: UnsafePointer<MissedAddress>
+  /// What the guest sent by this queue.
+  let own = PortCounters()
 
   private struct Start {
     var address: UnsafeMutableRawPointer?
@@ -43,15 +50,19 @@ struct VhostUserReceive: ~Copyable {
 
   init(_ gate: UnsafePointer<VhostUserGate>) {
     self.gate = gate
+    missed = MissedAddress.make()
     starts = .allocate(capacity: Batch.capacity)
     queue = .allocate(capacity: 1)
-    heads = .allocate(capacity: Batch.capacity)
+    elements = .allocate(capacity: Batch.capacity)
   }
 
   deinit {
+    if maps != nil { queue.deinitialize(count: 1) }
     queue.deallocate()
-    heads.deallocate()
+    elements.deallocate()
     starts.deallocate()
+    own.deallocate()
+    MissedAddress.free(missed)
   }
 
   /// Through a copy of the pointer: a chain of accesses from a mutable `self` would count as writing to the gate.
@@ -63,75 +74,90 @@ struct VhostUserReceive: ~Copyable {
   // MARK: for the control thread, while the gate is closed and every poll thread has passed
 
   mutating func attach(
-    _ queue: consuming SplitVirtqueue, _ memory: GuestMemoryMap, _ features: VirtioFeatures, isPolled: Bool,
-    discards: Bool
+    _ queue: consuming Virtqueue, _ maps: UnsafePointer<PublishedMap>, _ features: VirtioFeatures,
+    isPolled: Bool, discards: Bool
   ) {
     self.queue.initialize(to: queue)
-    self.memory = memory
+    self.maps = maps
     self.isPolled = isPolled
     self.discards = discards
     headerLength = VirtioNetHeader.length(features)
     allowed = features.driverMayRequest
     taken = 0
+    missed.pointee.forget()
   }
 
   /// Returns the ring position a successor continues at, or nil if nothing was attached.
-  mutating func detach() -> UInt16? {
-    guard memory != nil else { return nil }
-    memory = nil
-    return queue.pointee.position
+  mutating func detach() -> RingPosition? {
+    guard maps != nil else { return nil }
+    maps = nil
+    let position = queue.pointee.position
+    queue.deinitialize(count: 1)
+    return position
   }
 
   func interrupt() {
-    if memory != nil { queue.pointee.interrupt() }
+    if maps != nil { queue.pointee.interrupt() }
   }
 
   // MARK: for the owning poll thread, once the gate was seen open
 
-  // SAFETY: what is attached while the gate is open stays so until this turn ends. `heads` and
+  // SAFETY: what is attached while the gate is open stays so until this turn ends. `elements` and
   // the batch have room for `Batch.capacity`, which bounds both counters.
   mutating func receive(into batch: inout Batch, _ counters: PortCounters) -> Int {
-    guard let memory else { return 0 }
+    guard let maps, !missed.pointee.isSet else { return 0 }
+    let memory = maps.pointee.current
     if memory.hasFaulted {
       report(.memoryTruncated)
       return 0
     }
     let pending = queue.pointee.pending(atMost: Batch.capacity &+ 1)
     if pending <= 0 {
-      if pending < 0 { report(.availableIndex) }
+      if pending < 0 { report(.ringRules) }
       return 0
     }
     if pace.holdsBack(pending, allowed: batch.prefersFullBursts) { return 0 }
     let limit = min(pending, Batch.capacity)
+    queue.pointee.elements(limit, into: elements)
     if discards { return discard(limit, counters) }
-    queue.pointee.heads(limit, into: heads)
     locate(limit, memory)
     let bytes = take(limit, memory, into: &batch, counters)
     queue.pointee.pop(taken)
-    counters.add(.receivedFrames, batch.count)
-    counters.add(.receivedBytes, bytes)
+    count(.receivedFrames, batch.count, counters)
+    count(.receivedBytes, bytes, counters)
     if batch.count == 0 { release(counters) }
     return batch.count
   }
 
   /// Gives every buffer of the burst back.
   mutating func release(_ counters: PortCounters) {
-    queue.pointee.fill(heads, count: taken)
+    queue.pointee.fill(elements, count: taken)
     taken = 0
     if queue.pointee.flush() {
-      counters.add(queue.pointee.notify() ? .notificationsSent : .notificationsSuppressed, 1)
+      count(queue.pointee.notify() ? .notificationsSent : .notificationsSuppressed, 1, counters)
     }
   }
 
   func sleep() -> Bool {
-    guard memory != nil else { return true }
+    guard maps != nil, !missed.pointee.isSet else { return true }
     if isPolled { return false }
     return queue.pointee.arm()
   }
 
   func wake() {
-    guard memory != nil else { return }
+    guard maps != nil else { return }
     queue.pointee.disarm()
+  }
+
+  @inline(__always)
+  private func count(_ field: PortCounters.Field, _ amount: Int, _ counters: PortCounters) {
+    counters.add(field, amount)
+    own.add(field, amount)
+  }
+
+  private func drop(_ reason: DropReason, _ frames: Int, _ counters: PortCounters) {
+    counters.drop(reason, frames)
+    own.drop(reason, frames)
   }
 
   // MARK: the passes
@@ -144,10 +170,10 @@ struct VhostUserReceive: ~Copyable {
     let shortest = header &+ 14
     let range = UInt32(Batch.maximumFrameLength) &- 14
     let window = UInt64(header &+ 64)
-    let (queue, heads, starts) = (queue, heads, starts)
+    let (elements, starts) = (elements, starts)
     var index = 0
     while index < limit {
-      let entry = queue.pointee.descriptor(heads[index])
+      let entry = elements[index].descriptor
       var start = Start(address: nil, length: entry.length &- header)
       if entry.isPlainReadable, entry.length &- shortest <= range,
         let base = memory.translate(entry.address, max(UInt64(entry.length), window))
@@ -178,8 +204,9 @@ struct VhostUserReceive: ~Copyable {
         // Room for the longest chain, and one segment for each frame after it.
         if batch.segmentCount > Batch.segmentCapacity &- Batch.maximumSegments &- Batch.capacity { break }
         batch.count = count
-        if let reason = gather(heads[index], memory, into: &batch) {
-          counters.drop(reason)
+        if let reason = gather(elements[index], memory, into: &batch) {
+          if reason == .untranslated { break }
+          drop(reason, 1, counters)
         } else {
           bytes = bytes &+ Int(frames[count].length)
           count = count &+ 1
@@ -195,7 +222,7 @@ struct VhostUserReceive: ~Copyable {
       var offload = Offload.none
       if asked.word != 0 {
         guard let request = asked.accepted(length: Int(length), allowed) else {
-          counters.drop(.badOffload)
+          drop(.badOffload, 1, counters)
           continue
         }
         offload = request
@@ -214,16 +241,19 @@ struct VhostUserReceive: ~Copyable {
     return bytes
   }
 
-  /// Appends the frame in the chain at `head`, or says why not.
+  /// Appends the frame in a chain, or says why not; `untranslated`: not yet.
   // SAFETY: the caller left room for `maximumSegments`; the private header and snapshot bound both copies.
   @inline(never)
-  private func gather(_ head: UInt16, _ memory: GuestMemoryMap, into batch: inout Batch) -> DropReason? {
+  private func gather(_ element: Element, _ memory: GuestMemoryMap, into batch: inout Batch) -> DropReason? {
     let pieces = batch.segments + batch.segmentCount
     let chain = queue.pointee.walk(
-      head, writable: false, memory, into: pieces, capacity: Batch.maximumSegments)
+      element, writable: false, memory, into: pieces, capacity: Batch.maximumSegments)
     switch chain.outcome {
     case .malformed: return .badDescriptor
     case .tooLong: return .oversized
+    case .untranslated:
+      missed.pointee.set(chain.missing, gate)
+      return .untranslated
     case .complete: break
     }
     let length = chain.length &- headerLength
@@ -269,12 +299,9 @@ struct VhostUserReceive: ~Copyable {
   }
 
   private mutating func discard(_ limit: Int, _ counters: PortCounters) -> Int {
-    taken = 0
-    while taken < limit {
-      heads[taken] = queue.pointee.head(taken)
-      taken = taken &+ 1
-    }
+    taken = limit
     queue.pointee.pop(limit)
+    drop(.ringDisabled, limit, counters)
     release(counters)
     return 0
   }

@@ -13,8 +13,9 @@ enum VhostUserStatus {
     guard let session else { return details }
     let features = String(session.features?.rawValue ?? 0, radix: 16)
     details["features"] = "0x" + String(repeating: "0", count: 16 - features.count) + features
-    details["num_of_vrings"] = String(session.vrings.count)
-    for (index, vring) in session.vrings.enumerated() { details["vring_\(index)_size"] = String(vring.size) }
+    let vrings = session.vrings.enumerated().filter { $0.element.size > 0 }
+    details["num_of_vrings"] = String(vrings.count)
+    for (index, vring) in vrings { details["vring_\(index)_size"] = String(vring.size) }
     return details
   }
 }

@@ -2,11 +2,14 @@
 // =======================
 //
 // As long as frames fit the plain descriptors the guest offers, a burst is passes that each fetch what the next will
-// touch: heads; descriptors, which become addresses; then header and frame are copied, and used elements filled. The
+// touch: descriptors, which become addresses; then header and frame are copied, and buffers given back. The
 // payload goes first and the private header last, over the bytes the payload's last vector may have spilled before it.
 //
 // A frame that needs a chain, or several mergeable buffers, goes through `scatter`, which takes nothing from the ring
 // until the whole frame has found room.
+//
+// While the guest migrates, each byte written is marked in its dirty log, after it was written. Behind a vIOMMU a buffer
+// without a translation is asked for and its frame dropped: the port asks ahead (`ReceiveLookahead`), so that is rare.
 
 import CLinux
 import Glibc
@@ -18,16 +21,17 @@ struct VhostUserTransmit: ~Copyable {
   private static var maximumBuffers: Int { 256 }
 
   // First, because the thread sanitizer takes an access through it for one through the first field.
-  /// Initialised while `memory` is set.
-  private let queue: UnsafeMutablePointer<SplitVirtqueue>
+  /// Initialised while `maps` is set.
+  private let queue: UnsafeMutablePointer<Virtqueue>
   private let gate: UnsafePointer<VhostUserGate>
-  /// The buffers the frames of a burst go to: `Batch.capacity` heads and addresses.
-  private let heads: UnsafeMutablePointer<UInt16>
+  /// The buffers the frames of a burst go to, `maximumBuffers` of them, and where those are, `Batch.capacity`.
+  private let elements: UnsafeMutablePointer<Element>
   private let targets: UnsafeMutablePointer<UnsafeMutableRawPointer>
-  /// For `scatter`: `Batch.maximumSegments` pieces, `maximumBuffers` heads with their lengths.
+  /// For `scatter`: `Batch.maximumSegments` pieces, and how long each buffer is.
   private let pieces: UnsafeMutablePointer<iovec>
-  private let buffers: UnsafeMutablePointer<(head: UInt16, length: Int)>
-  private var memory: GuestMemoryMap?
+  private let lengths: UnsafeMutablePointer<Int>
+  private var maps: UnsafePointer<PublishedMap>?
+  private var log: DirtyLog?
   private var headerLength = 12
   private var isMergeable = false
   private(set) var accepts: OffloadCapabilities = []
@@ -36,22 +40,34 @@ struct VhostUserTransmit: ~Copyable {
   private var visibleBits: UInt64 = 0
   /// Longest frame the MTU allows; segments of GSO frames are shorter than the frame.
   var maximumFrameLength = Int.max
+  /// Something was transmitted since the last `flush`.
+  private var awaitsFlush = false
+  /// Whether the driver is to kick when it offers buffers.
+  private var wantsKicks = false
+  /// What waits for a translation.
+  let missed: UnsafePointer<MissedAddress>
+  /// What the guest got by this queue.
+  let own = PortCounters()
 
   init(_ gate: UnsafePointer<VhostUserGate>) {
     self.gate = gate
+    missed = MissedAddress.make()
     queue = .allocate(capacity: 1)
-    heads = .allocate(capacity: Batch.capacity)
+    elements = .allocate(capacity: Self.maximumBuffers)
     targets = .allocate(capacity: Batch.capacity)
     pieces = .allocate(capacity: Batch.maximumSegments)
-    buffers = .allocate(capacity: Self.maximumBuffers)
+    lengths = .allocate(capacity: Self.maximumBuffers)
   }
 
   deinit {
+    if maps != nil { queue.deinitialize(count: 1) }
     queue.deallocate()
-    heads.deallocate()
+    elements.deallocate()
     targets.deallocate()
     pieces.deallocate()
-    buffers.deallocate()
+    lengths.deallocate()
+    own.deallocate()
+    MissedAddress.free(missed)
   }
 
   /// Through a copy of the pointer: a chain of accesses from a mutable `self` would count as writing to the gate.
@@ -62,29 +78,38 @@ struct VhostUserTransmit: ~Copyable {
 
   // MARK: for the control thread, while the gate is closed and every poll thread has passed
 
+  /// - Parameter wantsKicks: whether the driver is to say when it offers buffers, for whoever asks ahead for their
+  ///   translations.
   mutating func attach(
-    _ queue: consuming SplitVirtqueue, _ memory: GuestMemoryMap, _ features: VirtioFeatures
+    _ queue: consuming Virtqueue, _ maps: UnsafePointer<PublishedMap>, _ features: VirtioFeatures,
+    log: DirtyLog?, wantsKicks: Bool
   ) {
     self.queue.initialize(to: queue)
-    self.memory = memory
+    self.maps = maps
+    self.log = log
+    self.wantsKicks = wantsKicks
     headerLength = VirtioNetHeader.length(features)
     isMergeable = features.contains(.mergeableReceiveBuffers)
     accepts = features.driverAccepts
     visibleBits = accepts.contains(.checksum) ? .max : 0
+    awaitsFlush = false
+    missed.pointee.forget()
     // New receive buffers are looked for when there is something to put into them.
-    self.queue.pointee.disarm()
+    if wantsKicks { _ = self.queue.pointee.arm() } else { self.queue.pointee.disarm() }
   }
 
   /// Returns the ring position a successor continues at, or nil if nothing was attached.
-  mutating func detach() -> UInt16? {
-    guard memory != nil else { return nil }
-    memory = nil
+  mutating func detach() -> RingPosition? {
+    guard maps != nil else { return nil }
+    maps = nil
     accepts = []
-    return queue.pointee.position
+    let position = queue.pointee.position
+    queue.deinitialize(count: 1)
+    return position
   }
 
   func interrupt() {
-    if memory != nil { queue.pointee.interrupt() }
+    if maps != nil { queue.pointee.interrupt() }
   }
 
   // MARK: for poll threads, one at a time, once the gate was seen open
@@ -94,10 +119,12 @@ struct VhostUserTransmit: ~Copyable {
     _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, count: Int,
     from batch: borrowing Batch, _ counters: PortCounters
   ) {
-    guard let memory else {
-      counters.drop(.notReady, count)
+    guard let maps else {
+      drop(.notReady, count, counters)
       return
     }
+    let memory = maps.pointee.current
+    awaitsFlush = true
     var done = 0
     var sent = 0
     var bytes = 0
@@ -105,7 +132,8 @@ struct VhostUserTransmit: ~Copyable {
       let burst = min(count &- done, Batch.capacity)
       let plain = place(frames, indices + done, burst, memory)
       bytes = bytes &+ copy(frames, indices + done, plain, batch)
-      queue.pointee.pop(plain)
+      complete(plain)
+      if log != nil { logPlain(plain) }
       done = done &+ plain
       sent = sent &+ plain
       if plain == burst { continue }
@@ -116,20 +144,44 @@ struct VhostUserTransmit: ~Copyable {
         bytes = bytes &+ outgoing.length
         done = done &+ 1
       case .receiverFull:
-        counters.drop(.receiverFull, count &- done)
+        drop(.receiverFull, count &- done, counters)
+        done = count
+      case .untranslated:
+        drop(.untranslated, count &- done, counters)
         done = count
       case .some(let reason):
-        counters.drop(reason)
+        drop(reason, 1, counters)
         done = done &+ 1
       }
     }
-    counters.add(.transmittedFrames, sent)
-    counters.add(.transmittedBytes, bytes)
+    self.count(.transmittedFrames, sent, counters)
+    self.count(.transmittedBytes, bytes, counters)
   }
 
   mutating func flush(_ counters: PortCounters) {
-    guard memory != nil, queue.pointee.flush() else { return }
-    counters.add(queue.pointee.notify() ? .notificationsSent : .notificationsSuppressed, 1)
+    guard awaitsFlush, maps != nil else { return }
+    awaitsFlush = false
+    guard queue.pointee.flush() else { return }
+    count(queue.pointee.notify() ? .notificationsSent : .notificationsSuppressed, 1, counters)
+    if wantsKicks { _ = queue.pointee.arm() }
+  }
+
+  @inline(__always)
+  private func count(_ field: PortCounters.Field, _ amount: Int, _ counters: PortCounters) {
+    counters.add(field, amount)
+    own.add(field, amount)
+  }
+
+  private func drop(_ reason: DropReason, _ frames: Int, _ counters: PortCounters) {
+    counters.drop(reason, frames)
+    own.drop(reason, frames)
+  }
+
+  /// Takes the first `count` pending buffers, and gives them back with what was written to each.
+  @inline(__always)
+  private mutating func complete(_ count: Int) {
+    queue.pointee.fill(elements, count: count)
+    queue.pointee.pop(count)
   }
 
   @inline(__always)
@@ -149,14 +201,12 @@ struct VhostUserTransmit: ~Copyable {
   ) -> Int {
     let offered = queue.pointee.pending(atMost: count)
     if offered <= 0 { return 0 }
-    let (queue, heads, targets, headerLength, longest) = (
-      queue, heads, targets, headerLength, maximumFrameLength
-    )
-    queue.pointee.heads(offered, into: heads)
+    let (elements, targets, headerLength, longest) = (elements, targets, headerLength, maximumFrameLength)
+    queue.pointee.elements(offered, into: elements)
     var index = 0
     while index < offered {
       let length = frames[Int(indices[index])].length
-      let entry = queue.pointee.descriptor(heads[index])
+      let entry = elements[index].descriptor
       guard entry.isPlainWritable, Int(entry.length) >= length &+ headerLength, length <= longest,
         let target = memory.translate(entry.address, UInt64(entry.length))
       else { break }
@@ -168,16 +218,14 @@ struct VhostUserTransmit: ~Copyable {
     return index
   }
 
-  /// Copies `count` frames to their targets, and fills their used elements. Returns their bytes.
+  /// Copies `count` frames to their targets. Returns their bytes.
   // SAFETY: `place` has checked room for header and frame at each target.
   @inline(__always)
   private func copy(
     _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, _ count: Int,
     _ batch: borrowing Batch
   ) -> Int {
-    let (queue, heads, targets, headerLength, visibleBits) = (
-      queue, heads, targets, headerLength, visibleBits
-    )
+    let (elements, targets, headerLength, visibleBits) = (elements, targets, headerLength, visibleBits)
     var bytes = 0
     var index = 0
     while index < count {
@@ -203,11 +251,18 @@ struct VhostUserTransmit: ~Copyable {
         word: outgoing.pointee.offload.word & visibleBits,
         checksumOffset: outgoing.pointee.offload.checksumOffset)
       VirtioNetHeader.write(offload, bufferCount: 1, length: headerLength, to: header)
-      queue.pointee.fill(heads[index], length: UInt32(truncatingIfNeeded: length &+ headerLength))
+      elements[index].written = UInt32(truncatingIfNeeded: length &+ headerLength)
       bytes = bytes &+ length
       index = index &+ 1
     }
     return bytes
+  }
+
+  /// Marks what was written to the first `count` targets.
+  @inline(never)
+  private func logPlain(_ count: Int) {
+    guard let log else { return }
+    for index in 0..<count { log.mark(targets[index], Int(elements[index].written)) }
   }
 
   // MARK: chains and mergeable buffers
@@ -230,13 +285,17 @@ struct VhostUserTransmit: ~Copyable {
     while room < needed {
       if count > 0 && !isMergeable || count == Self.maximumBuffers { return .bufferTooSmall }
       let pending = queue.pointee.pending(atMost: count &+ 1)
-      if pending < 0 { report(.availableIndex) }
+      if pending < 0 { report(.ringRules) }
       if pending <= count { return .receiverFull }
-      let head = queue.pointee.head(count)
+      elements[count] = queue.pointee.element(count)
       let chain = queue.pointee.walk(
-        head, writable: true, memory, into: pieces + pieceCount,
+        elements[count], writable: true, memory, into: pieces + pieceCount,
         capacity: Batch.maximumSegments &- pieceCount)
-      buffers[count] = (head, chain.length)
+      if chain.outcome == .untranslated {
+        missed.pointee.set(chain.missing, gate)
+        return .untranslated
+      }
+      lengths[count] = chain.length
       count = count &+ 1
       if chain.outcome == .tooLong && count > 1 { return .bufferTooSmall }
       if chain.outcome != .complete { return giveBack(count, .badReceiveDescriptor) }
@@ -245,32 +304,27 @@ struct VhostUserTransmit: ~Copyable {
       pieceCount = pieceCount &+ chain.pieceCount
     }
     write(outgoing, bufferCount: count, pieceCount, batch)
-    complete(count, needed)
+    var left = needed
+    for index in 0..<count {
+      let part = min(left, lengths[index])
+      elements[index].written = UInt32(truncatingIfNeeded: part)
+      left = left &- part
+    }
+    complete(count)
     return nil
   }
 
   /// Completes the first `count` pending buffers with nothing in them.
   private mutating func giveBack(_ count: Int, _ reason: DropReason) -> DropReason {
-    for index in 0..<count { queue.pointee.fill(buffers[index].head, length: 0) }
-    queue.pointee.pop(count)
+    complete(count)
     return reason
-  }
-
-  private mutating func complete(_ count: Int, _ bytes: Int) {
-    var left = bytes
-    for index in 0..<count {
-      let part = min(left, buffers[index].length)
-      queue.pointee.fill(buffers[index].head, length: UInt32(truncatingIfNeeded: part))
-      left = left &- part
-    }
-    queue.pointee.pop(count)
   }
 
   // SAFETY: the pieces have room for header and frame: `scatter` has counted.
   private func write(
     _ outgoing: Outgoing, bufferCount: Int, _ pieceCount: Int, _ batch: borrowing Batch
   ) {
-    var writer = PieceWriter(pieces, pieceCount)
+    var writer = PieceWriter(pieces, pieceCount, log)
     var header: (UInt64, UInt64) = (0, 0)
     withUnsafeMutableBytes(of: &header) { bytes in
       VirtioNetHeader.write(
@@ -289,12 +343,14 @@ struct VhostUserTransmit: ~Copyable {
 private struct PieceWriter {
   private let pieces: UnsafePointer<iovec>
   private let count: Int
+  private let log: DirtyLog?
   private var index = 0
   private var offset = 0
 
-  init(_ pieces: UnsafePointer<iovec>, _ count: Int) {
+  init(_ pieces: UnsafePointer<iovec>, _ count: Int, _ log: DirtyLog?) {
     self.pieces = pieces
     self.count = count
+    self.log = log
   }
 
   // SAFETY: never past a piece's end nor the last piece.
@@ -305,6 +361,7 @@ private struct PieceWriter {
       let piece = pieces[index]
       let part = min(left, piece.iov_len &- offset)
       (piece.iov_base + offset).copyMemory(from: source, byteCount: part)
+      log?.mark(piece.iov_base + offset, part)
       source += part
       left = left &- part
       offset = offset &+ part

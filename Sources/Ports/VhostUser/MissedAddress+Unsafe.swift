@@ -1,0 +1,34 @@
+import Linux
+import Synchronization
+
+/// An address a queue cannot go on without, because the vIOMMU has not translated it yet. Set by the poll thread; the
+/// queue rests until the control thread forgets it, when translations have come or gone.
+struct MissedAddress: ~Copyable {
+  private let isPresent = Atomic<Bool>(false)
+  private let value = Atomic<UInt64>(0)
+
+  // SAFETY: the half that makes it frees it.
+  static func make() -> UnsafePointer<MissedAddress> {
+    let address = UnsafeMutablePointer<MissedAddress>.allocate(capacity: 1)
+    address.initialize(to: MissedAddress())
+    return UnsafePointer(address)
+  }
+
+  static func free(_ address: UnsafePointer<MissedAddress>) {
+    UnsafeMutablePointer(mutating: address).deinitialize(count: 1)
+    address.deallocate()
+  }
+
+  var isSet: Bool { isPresent.load(ordering: .acquiring) }
+  var address: UInt64? { isSet ? value.load(ordering: .relaxed) : nil }
+
+  @inline(never)
+  func set(_ address: UInt64, _ gate: UnsafePointer<VhostUserGate>) {
+    if isSet { return }
+    value.store(address, ordering: .relaxed)
+    isPresent.store(true, ordering: .releasing)
+    gate.pointee.signal.signal()
+  }
+
+  func forget() { isPresent.store(false, ordering: .releasing) }
+}

@@ -1,0 +1,215 @@
+// Rings in and out of use
+// =======================
+//
+// `resume` looks at what the front-end has said of every ring and attaches those that may be used to the halves of their
+// pair; `quiesce` shuts the gate, waits until no poll thread is inside, and takes them off again, remembering how far each
+// got. Between the two nothing the front-end lent is touched by anybody else, and everything may change.
+//
+// The guest decides how many of its pairs are enabled. The datapath is told before the gate opens, so that no two poll
+// threads ever believe themselves alone on one ring.
+
+import Glibc
+import Linux
+import Packet
+import VhostUser
+import Virtio
+
+extension VhostUserPort: SessionOwner {
+  /// The ring a pair's guest receives by, and the one it sends by.
+  private static func receiveRing(_ pair: Int) -> Int { 2 * pair }
+  private static func sendRing(_ pair: Int) -> Int { 2 * pair + 1 }
+
+  // SAFETY: once the gate is closed and every poll thread has passed, the halves belong to this thread.
+  public func quiesce(_ session: Session) {
+    guard isEngaged, let environment else { return }
+    isEngaged = false
+    gate.pointee.close()
+    for lookahead in lookaheads.values { lookahead.stop() }
+    lookaheads = [:]
+    for pair in 0..<receiveQueueCount { environment.setWaitDescriptor(pair, nil, true) }
+    environment.synchronize()
+    for number in 0..<options.queuePairs {
+      guard let pair = pointer.pointee.pair(number) else { continue }
+      remember(pair.receiver.pointee.detach(), Self.sendRing(number), session)
+      remember(pair.transmitter.pointee.detach(), Self.receiveRing(number), session)
+    }
+  }
+
+  private func remember(_ position: RingPosition?, _ index: Int, _ session: Session) {
+    guard let position else { return }
+    let size = session.vrings[index].size
+    session.vrings[index].base = position.base(size: size, packed: session.isPacked)
+    session.vrings[index].baseIsNew = false
+    countKicks(index, session)
+  }
+
+  // SAFETY: the gate is closed, and poll threads have passed since it was (or it was never open).
+  public func resume(_ session: Session) throws(SessionError) {
+    guard !isEngaged, let environment, let features = session.features, session.memory != nil else {
+      return noteLink()
+    }
+    let violation = gate.pointee.reported
+    if violation != .none { throw .violation(violation.sentence) }
+    let wanted = RingsInUse(session, pairs: options.queuePairs)
+    guard !wanted.isEmpty else { return noteLink() }
+
+    do {
+      for number in wanted.sending { try attachReceiver(number, session, features) }
+      for number in wanted.receiving { try attachTransmitter(number, session, features) }
+    } catch {
+      detachAll()
+      throw error
+    }
+    pointer.pointee.route(
+      wanted.receiving, accepts: features.driverAccepts, isDisabled: wanted.receiving.isEmpty)
+    setQueues(receive: (wanted.sending.last ?? 0) + 1, transmit: max(1, wanted.receiving.count))
+    isEngaged = true
+    gate.pointee.open()
+    for number in wanted.sending {
+      environment.setWaitDescriptor(number, session.vrings[Self.sendRing(number)].kick?.raw, true)
+    }
+    environment.wake()
+    noteLink()
+  }
+
+  private func detachAll() {
+    for number in 0..<options.queuePairs {
+      guard let pair = pointer.pointee.pair(number) else { continue }
+      _ = pair.receiver.pointee.detach()
+      _ = pair.transmitter.pointee.detach()
+    }
+  }
+
+  /// Tells the datapath how many queues there are, while the gate is closed.
+  func setQueues(receive: Int, transmit: Int) {
+    guard receive != receiveQueueCount || transmit != transmitQueueCount else { return }
+    receiveQueueCount = receive
+    transmitQueueCount = transmit
+    environment?.statusChanged()
+  }
+
+  private func attachReceiver(_ number: Int, _ session: Session, _ features: VirtioFeatures)
+    throws(SessionError)
+  {
+    let index = Self.sendRing(number)
+    let receiver = pointer.pointee.makePair(number).receiver
+    guard let maps = session.translations?.readable ?? session.memory?.published,
+      let queue = try makeQueue(session, index, features)
+    else { return }
+    let vring = session.vrings[index]
+    let isNew = vring.baseIsNew
+    receiver.pointee.attach(
+      queue, maps, features, isPolled: options.isAlwaysPolled || vring.kick == nil,
+      discards: !session.isUsable(index))
+    if options.isAlwaysPolled { receiver.pointee.wake() }
+    if isNew { receiver.pointee.interrupt() }
+  }
+
+  private func attachTransmitter(_ number: Int, _ session: Session, _ features: VirtioFeatures)
+    throws(SessionError)
+  {
+    let index = Self.receiveRing(number)
+    let transmitter = pointer.pointee.makePair(number).transmitter
+    guard let maps = session.translations?.writable ?? session.memory?.published,
+      let queue = try makeQueue(session, index, features)
+    else { return }
+    let isNew = session.vrings[index].baseIsNew
+    transmitter.pointee.attach(
+      queue, maps, features, log: session.dirtyLog, wantsKicks: session.translations != nil)
+    transmitter.pointee.maximumFrameLength = mtu.map { $0 + 14 + 8 } ?? .max
+    // Whoever served the ring before may have died between completing a buffer and saying so.
+    if isNew { transmitter.pointee.interrupt() }
+    if session.translations != nil { try lookAhead(number, session, features) }
+  }
+
+  /// Nil while the vIOMMU has not translated where the ring is.
+  private func makeQueue(_ session: Session, _ index: Int, _ features: VirtioFeatures)
+    throws(SessionError) -> Virtqueue?
+  {
+    guard let layout = try session.layout(of: index) else { return nil }
+    let vring = session.vrings[index]
+    var position = RingPosition(base: vring.base, size: vring.size, packed: session.isPacked)
+    // A front-end that lost its back-end without a GET_VRING_BASE may only know an older position than the ring tells.
+    if vring.baseIsNew, let reached = RingPosition.reached(layout, packed: session.isPacked),
+      reached != position
+    {
+      let place = reached.base(size: vring.size, packed: session.isPacked)
+      Log.info("vhost-user", "\(name): ring \(index) continues at \(place) instead of \(vring.base)")
+      position = reached
+    }
+    return Virtqueue(
+      layout, position: position, features: features, call: vring.call?.raw ?? -1, log: session.dirtyLog)
+  }
+
+  // MARK: translations
+
+  /// Asks ahead for the translations of the buffers the guest offers to receive by.
+  private func lookAhead(_ number: Int, _ session: Session, _ features: VirtioFeatures) throws(SessionError) {
+    let index = Self.receiveRing(number)
+    guard let layout = try session.layout(of: index), let maps = session.translations?.writable else {
+      return
+    }
+    let base = RingPosition(
+      base: session.vrings[index].base, size: session.vrings[index].size, packed: session.isPacked)
+    let lookahead = ReceiveLookahead(layout, base, features, maps) { [unowned session] address in
+      session.requestTranslation(of: address, forWriting: true)
+    }
+    lookahead.watch(session.vrings[index].kick?.raw, on: loop) { [unowned self] in kicks[index] &+= $0 }
+    lookaheads[number] = lookahead
+  }
+
+  /// Asks for what poll threads could not go on without.
+  func requestMissedAddresses() {
+    guard let session, isEngaged else { return }
+    for number in 0..<options.queuePairs {
+      guard let pair = pointer.pointee.pair(number) else { continue }
+      if let address = pair.missedForReading.pointee.address {
+        session.requestTranslation(of: address, forWriting: false)
+      }
+      if let address = pair.missedForWriting.pointee.address {
+        session.requestTranslation(of: address, forWriting: true)
+        lookaheads[number]?.look()
+      }
+    }
+  }
+
+  /// Queues that waited try again.
+  public func translationsChanged(_ session: Session) {
+    guard isEngaged else { return }
+    for number in 0..<options.queuePairs {
+      guard let pair = pointer.pointee.pair(number) else { continue }
+      pair.missedForReading.pointee.forget()
+      pair.missedForWriting.pointee.forget()
+      lookaheads[number]?.look()
+    }
+    environment?.wake()
+  }
+
+  private func countKicks(_ index: Int, _ session: Session) {
+  }
+
+  // MARK: what else a session asks of its owner
+
+  public func announce(_ session: Session, address: MACAddress) {
+    pointer.pointee.announcement.pointee.ask(for: address)
+  }
+
+  public func synchronize() { environment?.synchronize() }
+}
+
+/// Which pairs' rings may be used as things stand.
+private struct RingsInUse {
+  /// Pairs the guest receives by.
+  var receiving: [Int] = []
+  /// Pairs the guest sends by, also those whose frames are thrown away.
+  var sending: [Int] = []
+
+  var isEmpty: Bool { receiving.isEmpty && sending.isEmpty }
+
+  init(_ session: Session, pairs: Int) {
+    for number in 0..<min(pairs, session.vrings.count / 2) {
+      if session.isUsable(2 * number) { receiving.append(number) }
+      if session.isUsable(2 * number + 1) || session.discards(2 * number + 1) { sending.append(number) }
+    }
+  }
+}
