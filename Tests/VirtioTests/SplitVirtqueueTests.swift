@@ -49,7 +49,8 @@ private final class Device {
     let layout = VirtqueueLayout(
       size: 8,
       descriptors: try #require(map.translate(driver.descriptors, VirtqueueLayout.descriptorBytes(8))),
-      available: try #require(map.translate(driver.available, VirtqueueLayout.availableBytes(8, packed: false))),
+      available: try #require(
+        map.translate(driver.available, VirtqueueLayout.availableBytes(8, packed: false))),
       used: try #require(map.translate(driver.used, VirtqueueLayout.usedBytes(8, packed: false))))
     let start = RingPosition(base: position, size: 8, packed: false)
     return Device(Virtqueue(layout, position: start, features: features, call: driver.call.raw))
@@ -126,7 +127,8 @@ private final class Device {
       let chain = queue.walk(element, writable: false, memory.map, into: pieces, capacity: 8)
       #expect(chain.outcome == .complete && chain.length == 60)
       #expect((0..<chain.pieceCount).map { pieces[$0].iov_len } == [10, 20, 30])
-      #expect(queue.walk(element, writable: true, memory.map, into: pieces, capacity: 8).outcome == .malformed)
+      #expect(
+        queue.walk(element, writable: true, memory.map, into: pieces, capacity: 8).outcome == .malformed)
       #expect(queue.walk(element, writable: false, memory.map, into: pieces, capacity: 2).outcome == .tooLong)
       queue.pop(1)
       queue.fill(element)
@@ -164,7 +166,9 @@ private final class Device {
     driver.writeDescriptor(table, address: good, length: 64, flags: 0, next: 0)
     #expect(outcome(table, 16, Descriptor.indirect, 0) == .complete)
     let plain = try device()
-    #expect(plain.walk(plain.element(0), writable: false, memory.map, into: pieces, capacity: 8).outcome == .malformed)
+    #expect(
+      plain.walk(plain.element(0), writable: false, memory.map, into: pieces, capacity: 8).outcome
+        == .malformed)
   }
 
   /// With the event index the driver is called exactly when the used index passes what it asked for.

@@ -5,6 +5,7 @@
 /// | `descriptors` | descriptor table | descriptor ring |
 /// | `available` | available ring | driver event suppression |
 /// | `used` | used ring | device event suppression |
+// SAFETY: whoever makes one has translated each part with its length; it is valid as long as that translation.
 public struct VirtqueueLayout {
   public static let maximumSize: UInt32 = 32_768
 
