@@ -79,7 +79,7 @@ struct PackedVirtqueue: ~Copyable {
     done = .allocate(capacity: Self.doneCapacity)
   }
 
-  deinit {
+  @inlinable deinit {
     found.deallocate()
     done.deallocate()
   }

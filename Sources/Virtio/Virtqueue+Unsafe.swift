@@ -18,6 +18,7 @@
 
 import Linux
 
+@frozen
 public struct Virtqueue: ~Copyable {
   public let isPacked: Bool
   @usableFromInline let hasIndirect: Bool
