@@ -19,7 +19,8 @@ final class SessionFixture: SessionOwner {
   private(set) var synchronizations = 0
   private(set) var translationChanges = 0
   private(set) var announced: [MACAddress] = []
-  /// What a port would do to resume.
+  /// What a port would do to stop and to resume.
+  var onQuiesce: (Session) -> Void = { _ in }
   var onResume: (Session) throws(SessionError) -> Void = { _ in }
 
   init(queuePairs: Int = 1) throws {
@@ -31,6 +32,7 @@ final class SessionFixture: SessionOwner {
   }
 
   func quiesce(_ session: Session) {
+    onQuiesce(session)
     isQuiet = true
     quiesces += 1
   }
@@ -91,6 +93,16 @@ func mappings(_ descriptor: Int32) -> Int {
   var status = stat()
   guard fstat(descriptor, &status) == 0 else { return -1 }
   return lines("/proc/self/maps").count { $0.contains(" \(status.st_ino) ") }
+}
+
+/// How many bytes of the file behind `descriptor` are mapped; the kernel joins mappings that happen to be adjacent.
+func mappedBytes(_ descriptor: Int32) -> UInt64 {
+  var status = stat()
+  guard fstat(descriptor, &status) == 0 else { return 0 }
+  return lines("/proc/self/maps").filter { $0.contains(" \(status.st_ino) ") }.reduce(0) { sum, line in
+    let ends = line.prefix { $0 != " " }.split(separator: "-").compactMap { UInt64($0, radix: 16) }
+    return ends.count == 2 ? sum + (ends[1] - ends[0]) : sum
+  }
 }
 
 /// File and, because all eventfds share one file, the eventfd's own number.
