@@ -41,7 +41,8 @@ let package = Package(
     .target(name: "CLinux"),
     .systemLibrary(
       name: "CNetlink", pkgConfig: "libnl-route-3.0", providers: [.apt(["libnl-route-3-dev"])]),
-    module("Linux", ["CLinux"]),
+    .systemLibrary(name: "CCapNG", pkgConfig: "libcap-ng", providers: [.apt(["libcap-ng-dev"])]),
+    module("Linux", ["CLinux", "CCapNG"]),
     module("Packet", ["CLinux"]),
     module("Virtio", ["Linux", "Packet", "CLinux"]),
     module("VhostUser", ["Linux", "Packet", "Virtio", "CLinux"]),

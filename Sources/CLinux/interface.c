@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "interface.h"
+#include "namespace_agent.h"
 
 #include <arpa/inet.h>
 #include <linux/ethtool.h>
@@ -7,8 +8,6 @@
 #include <linux/sockios.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -97,35 +96,14 @@ int cl_tap_set_mac(int fd, const unsigned char *six) {
   return ioctl(fd, SIOCSIFHWADDR, &request);
 }
 
-struct entry {
-  int namespace_fd;
-  int result;
-  int error;
-};
-
-// On a thread of its own, so that the caller's namespace never changes.
-static void *open_in_namespace(void *context) {
-  struct entry *entry = context;
-  entry->result = -1;
-  if (setns(entry->namespace_fd, CLONE_NEWNET) == 0) {
-    entry->result = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  }
-  entry->error = errno;
-  return NULL;
-}
-
 int cl_tap_namespace_socket(int fd) {
-  pthread_t thread;
-  struct entry entry = {ioctl(fd, TUNGETDEVNETNS), -1, 0};
-  if (entry.namespace_fd < 0) return -1;
-  int error = pthread_create(&thread, NULL, open_in_namespace, &entry);
-  if (error == 0) {
-    pthread_join(thread, NULL);
-    error = entry.error;
-  }
-  close(entry.namespace_fd);
-  if (entry.result < 0) errno = error;
-  return entry.result;
+  int namespace_fd = ioctl(fd, TUNGETDEVNETNS);
+  if (namespace_fd < 0) return -1;
+  int result = cl_namespace_socket(namespace_fd);
+  int error = errno;
+  close(namespace_fd);
+  errno = error;
+  return result;
 }
 
 static int set_option(int socket, int level, int option, int value) {

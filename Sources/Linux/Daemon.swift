@@ -1,10 +1,10 @@
 import CLinux
 import Glibc
 
-/// A daemon's life, common to all of them: background, run directory, pid file, log.
+/// A daemon's life, common to all of them: background, run directory, pid file, log, privileges.
 ///
-/// `start` comes before the first thread, since it may fork; then the program sets itself up and calls `ready`, which
-/// lets the waiting parent exit with success. A program that fails before that prints its reason and exits: its
+/// `start` and `dropPrivileges` come before the first thread, since one may fork and the other is of one thread; then
+/// the program sets itself up and calls `ready`, which lets the waiting parent exit with success. A program that fails before that prints its reason and exits: its
 /// parent then exits with the same status.
 public final class Daemon {
   public let options: DaemonOptions
@@ -22,10 +22,23 @@ public final class Daemon {
     let parent = options.detach ? try detach() : nil
     var options = options
     options.resolve(pid: getpid())
-    try RunDirectory.create(options.runDirectory)
+    try RunDirectory.create(options.runDirectory, for: options.user)
     let pidLock = try options.pidFile.map(lockPIDFile)
     if let logFile = options.logFile { try Log.open(file: logFile) }
     return Daemon(options, pidLock, parent)
+  }
+
+  /// Becomes the user asked for, and gives up every capability but those `wanted`.
+  ///
+  /// - Returns: what of `wanted` was not there to be kept.
+  public func dropPrivileges(keeping wanted: [Capability] = []) throws(SystemError) -> [Capability] {
+    if let user = options.user {
+      try pidLock?.give(to: user)
+      try Log.give(to: user)
+    }
+    let missing = try Privileges.drop(keeping: wanted, user: options.user)
+    try checkWritable(directory: options.runDirectory, "sockets and the pid file")
+    return missing
   }
 
   /// Says that the daemon is up: with `--detach` the parent exits and the terminal is given up.

@@ -9,6 +9,8 @@ public struct DaemonOptions: Sendable {
   public var runDirectory: String
   /// The control socket; nil: none.
   public var controlSocket: String?
+  /// Whom to run as; nil: whoever starts it.
+  public var user: UserIdentity?
 
   private var pidFileOption: String?? = .some(nil)
   private var runDirectoryOption: String?
@@ -28,6 +30,7 @@ public struct DaemonOptions: Sendable {
       --no-pidfile         write none; two daemons can then share a run directory
       --log-file[=FILE]    log to FILE (default: /var/log/switchd/NAME.log)
       --rundir=DIR         where sockets and pid files are (default: $OVS_RUNDIR, or /run/switchd)
+      --user=USER[:GROUP]  run as that user, with no more of root's capabilities than without this option
       --unixctl=SOCKET     the control socket (default: RUNDIR/NAME.PID.ctl; "none": no control socket)
       -v, --verbose[=SPEC] log everything, or SPEC: [MODULE:]LEVEL, LEVEL one of off emer err warn info dbg
       -V, --version        print the version
@@ -55,6 +58,7 @@ public struct DaemonOptions: Sendable {
       logsToFile = true
       logFileOption = value
     case "--rundir": runDirectoryOption = try Self.needed(value, argument)
+    case "--user": user = try UserIdentity(try Self.needed(value, argument))
     case "--unixctl": controlOption = try Self.needed(value, argument)
     case "--verbose": try Log.apply(specification: value ?? "dbg")
     case "--help", "-h": return .showHelp

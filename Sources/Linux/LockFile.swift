@@ -44,6 +44,9 @@ public final class LockFile {
     }
   }
 
+  /// Makes the file the user's.
+  func give(to user: UserIdentity) throws(SystemError) { try user.own(file.raw, path) }
+
   /// Removes the file; the lock goes with the object.
   public func remove() { unlink(path) }
 

@@ -80,6 +80,11 @@ public enum Log {
     if let old { close(old) }
   }
 
+  /// Makes the current file, if there is one, the user's.
+  static func give(to user: UserIdentity) throws(SystemError) {
+    if let file = state.withLock({ $0.file }) { try user.own(file.descriptor, file.path) }
+  }
+
   /// Reopens the current file, if there is one.
   public static func reopen() throws(SystemError) {
     if let path = state.withLock({ $0.file?.path }) { try open(file: path) }

@@ -171,7 +171,7 @@ public struct StorageError: Error, Equatable, CustomStringConvertible {
 }
 
 /// The directory part of a path.
-func directoryName(_ path: String) -> String {
+public func directoryName(_ path: String) -> String {
   guard let slash = path.lastIndex(of: "/") else { return "." }
   return slash == path.startIndex ? "/" : String(path[..<slash])
 }

@@ -33,10 +33,12 @@ final class Storage {
   {
     let path = resolved(path)
     do throws(SystemError) {
-      try createDirectories(path.split(separator: "/").dropLast().map { "/" + $0 }.joined())
+      try createDirectories(directoryName(path))
+      // Else it would open, never be compacted, and grow without end.
+      try checkWritable(directory: directoryName(path), "the database")
     } catch { throw StorageError(error.description) }
     let lock = try acquireLock(path)
-    if access(path, F_OK) != 0, errno == ENOENT {
+    if !exists(path) {
       let schema = try schema()
       let log = try LogFile.replace(path, [schema.json.bytes])
       Log.info("ovsdb", "created \(path) with the schema \(schema.name) \(schema.version)")

@@ -39,6 +39,7 @@ final class SwitchDaemon {
     } catch { throw StartError(error.description) }
     do throws(StartError) {
       try prepareProcess()
+      try dropPrivileges()
       let remote = try openDatabase(options)
       try startSwitching(remote)
     } catch {
@@ -59,6 +60,28 @@ final class SwitchDaemon {
       guard cl_guest_fault_install() == 0 else { throw .last("install the handler for guest memory faults") }
     } catch { throw StartError(error.description) }
     raiseDescriptorLimit()
+  }
+
+  /// What the switch needs of root, and what it is without.
+  private static let needs: [(capability: Capability, use: String)] = [
+    (.administerNetwork, "TAP devices cannot be made, and nothing of interfaces be changed"),
+    (.rawSockets, "network interfaces cannot be ports"),
+    (.changeOwner, "sockets cannot be given to another user"),
+    (.actAsOwner, "sockets given to another user keep their mode"),
+    (.overrideModes, "sockets of other users' guests cannot be reached"),
+    (.administerSystem, "of a TAP device that is moved into a network namespace the link is not seen"),
+  ]
+
+  /// What only the agent needs is its alone. Whatever comes from outside is read after this.
+  private func dropPrivileges() throws(StartError) {
+    do throws(SystemError) {
+      let agent = try NamespaceAgent.start(user: daemon.options.user)
+      let own = Self.needs.map(\.capability).filter { $0 != .administerSystem }
+      let missing = try daemon.dropPrivileges(keeping: own) + agent
+      for need in Self.needs where missing.contains(need.capability) {
+        Log.warning("switchd", "without \(need.capability.name) \(need.use)")
+      }
+    } catch { throw StartError(error.description) }
   }
 
   /// Every guest costs several descriptors.

@@ -31,7 +31,9 @@ final class DatabaseDaemon {
     } catch { throw StartError(error.description) }
     server = DatabaseServer(loop)
     do throws(StartError) {
-      try openDatabases(options)
+      let files = options.files.isEmpty ? [Options.defaultFile] : options.files
+      try dropPrivileges(files)
+      try openDatabases(files, options)
       try listen(options)
     } catch {
       stop()
@@ -41,9 +43,17 @@ final class DatabaseDaemon {
     Log.info("switchdbd", "serving \(server.databases.keys.sorted().joined(separator: ", "))")
   }
 
-  private func openDatabases(_ options: Options) throws(StartError) {
+  /// The server needs nothing of root, and whatever comes from outside is read after this.
+  private func dropPrivileges(_ files: [String]) throws(StartError) {
+    do throws(SystemError) {
+      for file in files { try createDirectories(directoryName(file), for: daemon.options.user) }
+      _ = try daemon.dropPrivileges()
+    } catch { throw StartError(error.description) }
+  }
+
+  private func openDatabases(_ files: [String], _ options: Options) throws(StartError) {
     do throws(StorageError) {
-      for file in options.files.isEmpty ? [Options.defaultFile] : options.files {
+      for file in files {
         try server.open(file: file) { () throws(StorageError) in try SchemaFile.load(options.schema) }
       }
     } catch { throw StartError(error.description) }

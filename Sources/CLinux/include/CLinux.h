@@ -41,3 +41,4 @@
 #include "write_many.h"
 #include "process.h"
 #include "control_message.h"
+#include "namespace_agent.h"

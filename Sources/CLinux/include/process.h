@@ -4,3 +4,5 @@
 
 // fork(2): only before the first thread starts.
 pid_t cl_fork(void);
+// From now on no program that this thread, or one it starts, executes can gain privileges. 0 or -1 with errno.
+int cl_forbid_new_privileges(void);

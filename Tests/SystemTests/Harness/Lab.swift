@@ -45,9 +45,12 @@ final class Lab {
   var log: String { readFile("\(directory)/switchd.log") + readFile("\(directory)/switchdbd.log") }
 
   /// Starts the switch and waits until it takes commands.
-  /// - Parameter database: where the database is; none means inside the switch.
-  func startSwitch(database remote: String? = nil) throws {
-    let started = try startSwitchWithoutWaiting(database: remote)
+  /// - Parameters:
+  ///   - database: where the database is; none means inside the switch.
+  ///   - options: more of the command line.
+  ///   - wrapper: a program that starts the switch as it says.
+  func startSwitch(database remote: String? = nil, options: [String] = [], wrapper: [String] = []) throws {
+    let started = try startSwitchWithoutWaiting(database: remote, options: options, wrapper: wrapper)
     try eventually("switchd is ready") {
       guard started.isRunning else { throw HarnessError("switchd ended: \(log)") }
       guard UnixSocket.isListening(database) else { return false }
@@ -56,8 +59,11 @@ final class Lab {
   }
 
   @discardableResult
-  func startSwitchWithoutWaiting(database remote: String? = nil) throws -> Program {
-    let command = [program("switchd"), "--rundir=\(directory)", remote ?? "\(directory)/conf.db"]
+  func startSwitchWithoutWaiting(
+    database remote: String? = nil, options: [String] = [], wrapper: [String] = []
+  ) throws -> Program {
+    let command =
+      wrapper + [program("switchd"), "--rundir=\(directory)"] + options + [remote ?? "\(directory)/conf.db"]
     let started = try Program(
       namespace.wrap(command), environment: environment, standardOutput: "\(directory)/switchd.log")
     switchd = started
@@ -65,9 +71,11 @@ final class Lab {
   }
 
   /// Starts the database server alone and waits until it listens.
-  func startDatabase() throws {
+  func startDatabase(options: [String] = []) throws {
     let started = try Program(
-      [program("switchdbd"), "--rundir=\(directory)", "--remote=punix:\(database)", "\(directory)/conf.db"],
+      [program("switchdbd"), "--rundir=\(directory)", "--remote=punix:\(database)"] + options + [
+        "\(directory)/conf.db"
+      ],
       environment: environment, standardOutput: "\(directory)/switchdbd.log")
     switchdbd = started
     try eventually("switchdbd listens") {
