@@ -107,16 +107,7 @@ public enum Log {
   }
 
   private static func timestamp() -> String {
-    var now = timespec()
-    clock_gettime(CLOCK_REALTIME, &now)
-    var parts = tm()
-    gmtime_r(&now.tv_sec, &parts)
-    func pad(_ value: some BinaryInteger, _ width: Int) -> String {
-      let digits = String(value)
-      return String(repeating: "0", count: max(0, width - digits.count)) + digits
-    }
-    let date = "\(parts.tm_year + 1900)-\(pad(parts.tm_mon + 1, 2))-\(pad(parts.tm_mday, 2))"
-    let time = "\(pad(parts.tm_hour, 2)):\(pad(parts.tm_min, 2)):\(pad(parts.tm_sec, 2))"
-    return "\(date)T\(time).\(pad(now.tv_nsec / 1_000_000, 3))Z"
+    let now = WallClock.now()
+    return WallClock.text(now.tv_sec, milliseconds: now.tv_nsec / 1_000_000)
   }
 }

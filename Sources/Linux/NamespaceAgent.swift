@@ -10,8 +10,9 @@ import Glibc
 public enum NamespaceAgent {
   /// Starts it, before the first thread. From then on `cl_namespace_socket` asks it.
   ///
-  /// - Returns: what it lacks; then namespaces cannot be entered.
+  /// - Returns: what it would lack; then there is none, and namespaces cannot be entered.
   public static func start(user: UserIdentity?) throws(SystemError) -> [Capability] {
+    guard try Privileges.have(.administerSystem) else { return [.administerSystem] }
     var ends: [Int32] = [-1, -1]
     guard socketpair(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
       throw .last("create a socket pair")
@@ -26,35 +27,25 @@ public enum NamespaceAgent {
     let channel = FileDescriptor(owning: ends[0])
     var answer = [UInt8](repeating: 0, count: 1024)
     let length = retryingInterrupts { read(channel.raw, &answer, answer.count) }
-    guard length > 0 else { throw SystemError("the agent for network namespaces did not start", code: 0) }
-    switch answer[0] {
-    case Greeting.ready:
-      cl_namespace_agent_use(channel.release())
-      return []
-    case Greeting.powerless: return [.administerSystem]
-    default: throw SystemError(String(decoding: answer[1..<length], as: UTF8.self), code: 0)
+    guard length == 1, answer[0] == ready else {
+      waitpid(child, nil, 0)
+      let reason = String(decoding: answer[..<max(0, length)], as: UTF8.self)
+      throw SystemError(reason.isEmpty ? "the agent for network namespaces did not start" : reason, code: 0)
     }
+    cl_namespace_agent_use(channel.release())
+    return []
   }
 
-  /// The first byte the agent says.
-  private enum Greeting {
-    static let ready: UInt8 = 1
-    static let powerless: UInt8 = 2
-    /// The reason follows.
-    static let failed: UInt8 = 3
-  }
+  /// What the agent says when it can begin; else it gives a reason.
+  private static let ready: UInt8 = 1
 
   private static func run(_ channel: Int32, _ user: UserIdentity?) {
-    var greeting = [Greeting.ready]
+    var greeting = [ready]
     do throws(SystemError) {
-      if !(try Privileges.drop(keeping: [.administerSystem], user: user)).isEmpty {
-        greeting = [Greeting.powerless]
-      }
-    } catch { greeting = [Greeting.failed] + Array(error.description.utf8) }
+      _ = try Privileges.drop(keeping: [.administerSystem], user: user)
+    } catch { greeting = Array(error.description.utf8) }
     cl_namespace_agent_detach(channel)
-    guard write(channel, greeting, greeting.count) == greeting.count, greeting[0] == Greeting.ready else {
-      return
-    }
+    guard write(channel, greeting, greeting.count) == greeting.count, greeting == [ready] else { return }
     cl_namespace_agent_serve(channel)
   }
 }

@@ -16,7 +16,7 @@ public enum Privileges {
   public static func drop(keeping wanted: [Capability], user: UserIdentity?) throws(SystemError)
     -> [Capability]
   {
-    guard capng_get_caps_process() == 0 else { throw .last("read the capabilities of this process") }
+    try read()
     let held = wanted.filter { isPermitted($0.rawValue) }
     var flags = CAPNG_CLEAR_AMBIENT.rawValue
     if isPermitted(UInt32(CAP_SETPCAP)) { flags |= CAPNG_CLEAR_BOUNDING.rawValue }
@@ -36,6 +36,17 @@ public enum Privileges {
     guard result == 0 else { throw failure(result, user) }
     guard cl_forbid_new_privileges() == 0 else { throw .last("give up new privileges for good") }
     return wanted.filter { !held.contains($0) }
+  }
+
+  /// Whether the process may use `capability`.
+  static func have(_ capability: Capability) throws(SystemError) -> Bool {
+    try read()
+    return isPermitted(capability.rawValue)
+  }
+
+  /// What the process has becomes what libcap-ng works on.
+  private static func read() throws(SystemError) {
+    guard capng_get_caps_process() == 0 else { throw .last("read the capabilities of this process") }
   }
 
   private static func isPermitted(_ number: UInt32) -> Bool {

@@ -52,7 +52,9 @@ public func createDirectories(_ path: String, for user: UserIdentity? = nil) thr
     let code = errno
     if code == EEXIST { continue }
     // A read-only file system refuses even what exists.
-    guard faccessat(AT_FDCWD, made, F_OK, AT_EACCESS) == 0 else { throw SystemError("create the directory \(made)", code: code) }
+    guard faccessat(AT_FDCWD, made, F_OK, AT_EACCESS) == 0 else {
+      throw SystemError("create the directory \(made)", code: code)
+    }
   }
 }
 

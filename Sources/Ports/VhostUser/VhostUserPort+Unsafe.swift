@@ -79,7 +79,9 @@ public final class VhostUserPort: Port {
     status.linkUp = isUp
     status.linkResets = linkResets
     status.mtu = mtu ?? 1500
-    status.details = VhostUserStatus.details(options, session, mtu: status.mtu!)
+    var facts = VhostUserStatus.Facts(options, mtu: status.mtu!)
+    facts.session = session.map { VhostUserStatus.SessionFacts($0) }
+    status.details = VhostUserStatus.details(facts)
     return status
   }
 
@@ -176,7 +178,8 @@ public final class VhostUserPort: Port {
 
   private func begin(_ connection: Connection) {
     let session = Session(
-      connection, owner: self, features: options.features, queuePairs: options.queuePairs,
+      connection, owner: self, features: options.offeredFeatures(),
+      protocolFeatures: options.offeredProtocolFeatures(), queuePairs: options.queuePairs,
       configuration: DeviceConfiguration(mtu: configuration.requestedMTU.flatMap(UInt16.init(exactly:))))
     self.session = session
     Log.info("vhost-user", "\(name): connected on \(options.socket)")
