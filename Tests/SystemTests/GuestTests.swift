@@ -30,32 +30,13 @@ extension System {
       }
     }
 
-    /// What a guest negotiates must not matter to those it talks to.
-    @Test(arguments: [
-      ["rx_queue_size=1024"], ["mrg_rxbuf=off"], ["disable-modern=on", "disable-legacy=off"],
-      ["indirect_desc=off", "event_idx=off"],
-      [
-        "csum=off", "guest_csum=off", "gso=off", "guest_tso4=off", "guest_tso6=off", "host_tso4=off",
-        "host_tso6=off",
-      ],
-    ])
-    func `A guest with other features`(device: [String]) throws {
-      try withLab { lab in
-        let guest = try lab.addGuest("vm1", device: device)
-        let host = try lab.addHost("veth1")
-        try guest.start()
-        try guest.reaches(host)
-        #expect(try Transfer.send(megabytes: 4, from: guest, to: host).isIntact)
-        #expect(try Transfer.send(megabytes: 4, from: host, to: guest).isIntact)
-      }
-    }
-
     @Test func `A guest learns its MTU from the port`() throws {
       try withLab { lab in
         try lab.ctl(
           "add-port", "br0", "vm1", "--", "set", "Interface", "vm1", "type=vhost-user", "mtu_request=1400")
         let guest = try Guest(
-          socket: lab.socket("vm1"), mac: "52:54:00:00:00:01", address: "10.0.0.1", device: ["host_mtu=1400"])
+          socket: lab.socket("vm1"), mac: "52:54:00:00:00:01", address: "10.0.0.1",
+          options: .init(device: ["host_mtu=1400"]))
         try withExtendedLifetime(guest) {
           try guest.start()
           #expect(try guest.must("cat /sys/class/net/eth0/mtu") == "1400")

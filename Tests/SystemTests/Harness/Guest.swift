@@ -5,53 +5,37 @@ import Linux
 ///
 /// QEMU runs with software emulation: that works on every machine, also one whose /dev/kvm is for show.
 final class Guest: Station {
-  /// Which side of the vhost-user socket QEMU is. `connects` matches a port of type `vhost-user`,
-  /// `listens` one of type `vhost-user-client`.
-  enum Role { case connects, listens }
-
   let address: String
+  let mac: String
+  let options: GuestOptions
   private let command: [String]
   private let name: String
   private var program: Program?
   private var channel: FileDescriptor?
   private var received = ""
   private var lastCommand = ""
+  private var openMonitor: Monitor?
 
   /// - Parameters:
   ///   - socket: the vhost-user socket, to whose other end QEMU waits to be connected before the guest starts;
   ///     nil gives the card QEMU's own network instead.
   ///   - address: IPv4 address of the card; on the VLAN, if one is given.
-  ///   - device: more properties of the virtio-net device ("mrg_rxbuf=off").
   init(
-    socket: String?, role: Role = .connects, mac: String, address: String, prefix: Int = 24, vlan: Int? = nil,
-    mtu: Int? = nil,
-    device: [String] = []
+    socket: String?, mac: String, address: String, prefix: Int = 24, vlan: Int? = nil, mtu: Int? = nil,
+    options: GuestOptions = GuestOptions()
   ) throws {
     self.address = address
+    self.mac = mac
+    self.options = options
     name = Scratch.shared.path("guest-\(Scratch.shared.number())")
-    let image = try Self.image.get()
-    var settings = ["console=ttyS0", "quiet", "panic=1", "guest.ip0=\(address)/\(prefix)"]
+    let image = try Self.image(options.programs)
+    var settings = ["guest.ip0=\(address)/\(prefix)"]
     if let vlan { settings.append("guest.vlan0=\(vlan)") }
     if let mtu { settings.append("guest.mtu0=\(mtu)") }
-    let end = role == .listens ? "server=on,wait=off" : "reconnect=1"
-    let network =
-      socket.map {
-        ["-chardev", "socket,id=char0,path=\($0),\(end)", "-netdev", "vhost-user,id=net0,chardev=char0"]
-      } ?? ["-netdev", "user,id=net0,restrict=on"]
-    // vectors=0: Debian 12's QEMU 7.2 dereferences NULL in its MSI-X code when a vhost-user device runs without KVM;
-    // legacy interrupts avoid that code. romfile=: no network boot.
-    let card = ["virtio-net-pci", "netdev=net0", "mac=\(mac)", "vectors=0", "romfile="] + device
-    command =
-      [
-        "qemu-system-x86_64", "-accel", "tcg", "-m", "160", "-nodefaults", "-no-user-config", "-display",
-        "none",
-        "-object", "memory-backend-memfd,id=mem0,size=160M,share=on", "-machine", "memory-backend=mem0",
-        "-kernel", image.kernel, "-initrd", image.initramfs, "-append", settings.joined(separator: " "),
-        "-serial", "file:\(name).console", "-chardev",
-        "socket,id=commands,path=\(name).commands,server=on,wait=off",
-        "-device", "virtio-serial-pci,vectors=0", "-device", "virtserialport,chardev=commands", "-device",
-        card.joined(separator: ","),
-      ] + network
+    if options.iommu { settings.append("intel_iommu=on") }
+    command = options.command(
+      name: name, socket: socket, mac: mac, kernel: image.kernel, initramfs: image.initramfs,
+      settings: settings)
   }
 
   /// Starts QEMU and waits until the guest takes commands.
@@ -110,8 +94,21 @@ final class Guest: Station {
   func kill() {
     program?.kill()
     channel = nil
+    openMonitor = nil
     unlink(name + ".commands")
+    unlink(name + ".monitor")
   }
+
+  /// QEMU's control socket.
+  func monitor() throws -> Monitor {
+    if let openMonitor { return openMonitor }
+    let monitor = try Monitor(name + ".monitor")
+    openMonitor = monitor
+    return monitor
+  }
+
+  /// Sends QEMU a signal.
+  func signal(_ number: Int32) { program?.signal(number) }
 
   var isRunning: Bool { program?.isRunning ?? false }
   /// The kernel's log.
@@ -170,11 +167,9 @@ final class Guest: Station {
     }
   }
 
-  private static let image = Result { try findImage() }
-
-  private static func findImage() throws -> (kernel: String, initramfs: String) {
-    let paths = try SystemTests.must(["\(Location.package)/tools/guest-image"], within: 300).split(
-      separator: " ")
+  private static func image(_ programs: [String]) throws -> (kernel: String, initramfs: String) {
+    let command = ["\(Location.package)/tools/guest-image"] + programs
+    let paths = try SystemTests.must(command, within: 300).split(separator: " ")
     guard paths.count == 2 else { throw HarnessError("tools/guest-image did not print two paths") }
     return (String(paths[0]), String(paths[1]))
   }

@@ -168,20 +168,39 @@ final class Lab {
 
   /// A port for a guest, and the guest, not yet started.
   func addGuest(
-    _ port: String, role: Guest.Role = .connects, bridge: String = "br0", columns: [String] = [],
-    vlan: Int? = nil,
-    mtu: Int? = nil, device: [String] = []
+    _ port: String, role: GuestOptions.Role = .connects, bridge: String = "br0", columns: [String] = [],
+    interface: [String] = [], vlan: Int? = nil, mtu: Int? = nil, options: GuestOptions = GuestOptions()
   ) throws -> Guest {
     let (address, mac) = nextAddress()
+    try addGuestPort(port, role: role, bridge: bridge, columns: columns, interface: interface)
+    var options = options
+    options.role = role
+    let guest = try Guest(
+      socket: socket(port), mac: mac, address: address, vlan: vlan, mtu: mtu, options: options)
+    stations.append(guest)
+    return guest
+  }
+
+  /// A port, and a QEMU that waits there to be sent a guest that runs elsewhere, of this switch or another.
+  func addDestination(_ port: String, of guest: Guest, options: GuestOptions) throws -> Guest {
+    try addGuestPort(port, role: options.role)
+    var options = options
+    options.isIncoming = true
+    let destination = try Guest(
+      socket: socket(port), mac: guest.mac, address: guest.address, options: options)
+    stations.append(destination)
+    return destination
+  }
+
+  private func addGuestPort(
+    _ port: String, role: GuestOptions.Role, bridge: String = "br0", columns: [String] = [],
+    interface: [String] = []
+  ) throws {
     let settings =
       role == .connects
       ? ["type=vhost-user"] : ["type=vhost-user-client", "options:vhost-server-path=\(socket(port))"]
     let output = try attempt(
-      ["add-port", bridge, port] + columns + ["--", "set", "Interface", port] + settings)
+      ["add-port", bridge, port] + columns + ["--", "set", "Interface", port] + settings + interface)
     guard output.succeeded else { throw HarnessError("add-port \(port): \(output)") }
-    let guest = try Guest(
-      socket: socket(port), role: role, mac: mac, address: address, vlan: vlan, mtu: mtu, device: device)
-    stations.append(guest)
-    return guest
   }
 }
