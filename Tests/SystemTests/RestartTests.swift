@@ -4,8 +4,8 @@ import Testing
 // Everything dies and comes back; no guest is touched, no port added again.
 extension System {
   @Suite(.needsGuests) struct Restarts {
-    @Test(arguments: [GuestOptions.Role.connects, .listens])
-    func `Pings resume after the guest rebooted and after QEMU was killed`(role: GuestOptions.Role) throws {
+    @Test(arguments: [Guest.Role.connects, .listens])
+    func `Pings resume after the guest rebooted and after QEMU was killed`(role: Guest.Role) throws {
       try withLab { lab in
         let guest = try lab.addGuest("vm1", role: role)
         let host = try lab.addHost("veth1")

@@ -5,6 +5,10 @@ import Linux
 ///
 /// QEMU runs with software emulation: that works on every machine, also one whose /dev/kvm is for show.
 final class Guest: Station {
+  /// Which side of the vhost-user socket QEMU is. `connects` matches a port of type `vhost-user`,
+  /// `listens` one of type `vhost-user-client`.
+  enum Role { case connects, listens }
+
   let address: String
   let mac: String
   let options: GuestOptions
@@ -90,6 +94,22 @@ final class Guest: Station {
     try waitUntilReady()
   }
 
+  /// The same, without the guest's doing.
+  func reset() throws {
+    try monitor().run("system_reset")
+    try waitUntilReady()
+  }
+
+  /// Takes the card from its driver, and gives it back, with its address.
+  func rebind(meanwhile body: () throws -> Void = {}) throws {
+    let device = try must("basename $(readlink -f /sys/class/net/eth0/device)")
+    let driver = "/sys/bus/virtio/drivers/virtio_net"
+    try must("echo \(device) >\(driver)/unbind")
+    try body()
+    try must(
+      "echo \(device) >\(driver)/bind && ip address add \(address)/24 dev eth0 && ip link set eth0 up")
+  }
+
   /// kill -9.
   func kill() {
     program?.kill()
@@ -166,6 +186,13 @@ final class Guest: Station {
       throw HarnessError("the guest went away; QEMU said: \(readFile(name + ".log")) \(console)")
     }
   }
+
+  /// What runs the guests, as the table of what works with which front-end calls it: "QEMU 7.2".
+  static let frontEnd: String = {
+    let version = (try? SystemTests.must(["qemu-system-x86_64", "--version"])) ?? ""
+    let digits = version.drop { !$0.isNumber }.prefix { $0.isNumber || $0 == "." }
+    return "QEMU " + digits.split(separator: ".").prefix(2).joined(separator: ".")
+  }()
 
   private static func image(_ programs: [String]) throws -> (kernel: String, initramfs: String) {
     let command = ["\(Location.package)/tools/guest-image"] + programs

@@ -1,9 +1,5 @@
 /// How a guest is made: its card, its memory, and what it has beside its shell.
 struct GuestOptions {
-  /// Which side of the vhost-user socket QEMU is. `connects` matches a port of type `vhost-user`,
-  /// `listens` one of type `vhost-user-client`.
-  enum Role { case connects, listens }
-
   /// What backs the guest's memory, which it shares with the switch.
   enum Memory {
     case memfd
@@ -13,7 +9,7 @@ struct GuestOptions {
     case file(String)
   }
 
-  var role = Role.connects
+  var role = Guest.Role.connects
   /// More properties of the virtio-net device ("mrg_rxbuf=off").
   var device: [String] = []
   /// Queue pairs; more than one makes the card a multiqueue one.

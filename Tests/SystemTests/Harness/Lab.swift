@@ -168,7 +168,7 @@ final class Lab {
 
   /// A port for a guest, and the guest, not yet started.
   func addGuest(
-    _ port: String, role: GuestOptions.Role = .connects, bridge: String = "br0", columns: [String] = [],
+    _ port: String, role: Guest.Role = .connects, bridge: String = "br0", columns: [String] = [],
     interface: [String] = [], vlan: Int? = nil, mtu: Int? = nil, options: GuestOptions = GuestOptions()
   ) throws -> Guest {
     let (address, mac) = nextAddress()
@@ -182,10 +182,14 @@ final class Lab {
   }
 
   /// A port, and a QEMU that waits there to be sent a guest that runs elsewhere, of this switch or another.
-  func addDestination(_ port: String, of guest: Guest, options: GuestOptions) throws -> Guest {
-    try addGuestPort(port, role: options.role)
-    var options = options
+  /// - Parameter change: makes its options other than the guest's.
+  func addDestination(_ port: String, of guest: Guest, change: (inout GuestOptions) -> Void = { _ in }) throws
+    -> Guest
+  {
+    try addGuestPort(port, role: guest.options.role)
+    var options = guest.options
     options.isIncoming = true
+    change(&options)
     let destination = try Guest(
       socket: socket(port), mac: guest.mac, address: guest.address, options: options)
     stations.append(destination)
@@ -193,7 +197,7 @@ final class Lab {
   }
 
   private func addGuestPort(
-    _ port: String, role: GuestOptions.Role, bridge: String = "br0", columns: [String] = [],
+    _ port: String, role: Guest.Role, bridge: String = "br0", columns: [String] = [],
     interface: [String] = []
   ) throws {
     let settings =

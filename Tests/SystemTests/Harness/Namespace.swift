@@ -85,4 +85,11 @@ struct Host: Station {
   func ping(_ address: String, count: Int, size: Int) throws -> Output {
     try namespace.ping(address, count: count, size: size)
   }
+
+  /// Sends no faster than this ("32mbit").
+  func limit(_ rate: String) throws {
+    try namespace.run(
+      ["tc", "qdisc", "add", "dev", device, "root", "tbf", "rate", rate, "burst", "64kb", "latency", "200ms"])
+  }
+  func removeLimit() throws { try namespace.run(["tc", "qdisc", "delete", "dev", device, "root"]) }
 }

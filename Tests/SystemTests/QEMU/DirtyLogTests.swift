@@ -1,0 +1,83 @@
+import Glibc
+import Testing
+
+// What the switch writes into a guest's memory while the guest moves has to reach the new place too: QEMU knows of it
+// only by the dirty log.
+extension System {
+  @Suite(.needsGuests) struct DirtyLogs {
+    @Test(arguments: [CardOptions.Layout.split, .packed])
+    func `Every page of a guest that moves under a flood of frames arrives as it was`(
+      layout: CardOptions.Layout
+    ) throws {
+      try withLab { lab in
+        let files = ["source", "destination"].map {
+          Scratch.shared.path("ram-\($0)-\(Scratch.shared.number())")
+        }
+        defer { for file in files { unlink(file) } }
+        var options = CardOptions(layout: layout).guest
+        options.memory = .file(files[0])
+        let guest = try lab.addGuest("vm1", options: options)
+        let host = try lab.addHost("veth1")
+        let destination = try lab.addDestination("vm2", of: guest) {
+          $0.memory = .file(files[1])
+          // Its memory has to stay what was sent.
+          $0.isPaused = true
+        }
+        try guest.start()
+        try destination.launch()
+        try guest.reaches(host)
+
+        let received = "cat /sys/class/net/eth0/statistics/rx_packets"
+        let before = try #require(Int(try guest.must(received)))
+        // About as many as an emulated guest can take.
+        try host.limit("100mbit")
+        let flood = try host.namespace.start([
+          "socat", "-u", "-b", "1400", "OPEN:/dev/urandom", "UDP-SENDTO:\(guest.address):9",
+        ])
+        try eventually("the flood is under way") { try Int(guest.must(received)) ?? 0 > before + 1000 }
+        try Migration.run(from: guest, to: destination)
+        try #require(flood.isRunning)
+        flood.kill()
+        try host.removeLimit()
+        let differing = try pagesThatDiffer(files[0], files[1])
+        try Matrix.check(Guest.frontEnd, ["live migration"]) {
+          try #require(differing.isEmpty, "pages \(differing.prefix(20))")
+        }
+
+        // It also goes on from there.
+        try destination.monitor().run("cont")
+        try destination.reaches(host)
+      }
+    }
+
+    @Test func `A page that differs is found`() throws {
+      let files = ["a", "b"].map { Scratch.shared.path("pages-\($0)-\(Scratch.shared.number())") }
+      defer { for file in files { unlink(file) } }
+      for file in files { try must(["dd", "if=/dev/zero", "of=\(file)", "bs=4096", "count=5"]) }
+      #expect(try pagesThatDiffer(files[0], files[1]) == [])
+      try must(["sh", "-c", "printf x | dd of=\(files[1]) bs=1 seek=12300 conv=notrunc"])
+      #expect(try pagesThatDiffer(files[0], files[1]) == [3])
+    }
+
+    /// The numbers of the pages in which two files of one size are not the same.
+    private func pagesThatDiffer(_ first: String, _ second: String) throws -> [Int] {
+      let descriptors = [open(first, O_RDONLY | O_CLOEXEC), open(second, O_RDONLY | O_CLOEXEC)]
+      defer { for descriptor in descriptors where descriptor >= 0 { close(descriptor) } }
+      let size = descriptors.map { lseek($0, 0, SEEK_END) }
+      guard size[0] > 0, size[0] == size[1] else {
+        throw HarnessError("files of \(size) bytes: \(first), \(second)")
+      }
+      let length = Int(size[0])
+      let maps = descriptors.map { mmap(nil, length, PROT_READ, MAP_SHARED, $0, 0) }
+      guard let left = maps[0], let right = maps[1], left != MAP_FAILED, right != MAP_FAILED else {
+        throw HarnessError("cannot map \(first) and \(second)")
+      }
+      defer {
+        munmap(left, length)
+        munmap(right, length)
+      }
+      // SAFETY: both mappings are `length` bytes, a multiple of 4096, and stay until the end of this function.
+      return (0..<length / 4096).filter { memcmp(left + $0 * 4096, right + $0 * 4096, 4096) != 0 }
+    }
+  }
+}

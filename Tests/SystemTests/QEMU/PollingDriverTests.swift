@@ -1,0 +1,81 @@
+import Testing
+
+// A guest whose driver is DPDK's: it polls, in huge pages of its own, and wants no interrupts.
+extension System {
+  @Suite(.needsGuests, .needs("dpdk-testpmd")) struct PollingDrivers {
+    private static let drivers = "/usr/lib/x86_64-linux-gnu/dpdk/pmds-23.0/librte_"
+
+    @Test(arguments: [CardOptions.Layout.split, .packed])
+    func `A guest that polls answers pings, and sends as fast as it can`(layout: CardOptions.Layout) throws {
+      try withLab { lab in
+        var options = CardOptions(layout: layout).guest
+        options.processor = "max"
+        options.megabytes = 512
+        options.kernel = ["hugepages=100"]
+        options.programs =
+          ["dpdk-testpmd"] + ["bus_pci", "net_virtio", "mempool_ring"].map { "\(Self.drivers)\($0).so.23" }
+        let guest = try lab.addGuest("vm1", options: options)
+        let host = try lab.addHost("veth1")
+        try guest.start()
+        try guest.reaches(host)
+        try giveToDPDK(guest)
+
+        try Matrix.check(Guest.frontEnd, ["polling DPDK driver"]) {
+          // Answers ARP and ICMP echo requests for any address.
+          try forward(guest, "icmpecho") {
+            try host.reaches(guest)
+            try #require(try host.ping(guest, count: 50).succeeded)
+            try #require(try host.ping(guest, count: 10, size: 1400).succeeded)
+          }
+          try forward(guest, "txonly") {
+            let before = try lab.counter("vm1", "rx_packets")
+            try eventually("the guest has sent 10,000 frames", within: 60) {
+              try lab.counter("vm1", "rx_packets") > before + 10_000
+            }
+          }
+          // The kernel's driver takes over again.
+          try returnToKernel(guest)
+          try guest.reaches(host)
+          try #require(try Transfer.send(megabytes: 1, from: host, to: guest).isIntact)
+        }
+      }
+    }
+
+    private let card = "$(cat /tmp/card)"
+
+    private func giveToDPDK(_ guest: Guest) throws {
+      try guest.must(
+        """
+        basename $(readlink -f /sys/class/net/eth0/device/..) >/tmp/card && mkdir -p /dev/hugepages && \
+        mount -t hugetlbfs none /dev/hugepages && insmod /modules/uio.ko && insmod /modules/uio_pci_generic.ko
+        """)
+      try setDriver(guest, "uio_pci_generic")
+    }
+
+    private func returnToKernel(_ guest: Guest) throws {
+      try setDriver(guest, "virtio-pci")
+      try guest.must("ip address add \(guest.address)/24 dev eth0 && ip link set eth0 up")
+    }
+
+    private func setDriver(_ guest: Guest, _ driver: String) throws {
+      let device = "/sys/bus/pci/devices/\(card)"
+      try guest.must(
+        "echo \(driver) >\(device)/driver_override && echo \(card) >\(device)/driver/unbind && "
+          + "echo \(card) >/sys/bus/pci/drivers_probe && test -e /sys/bus/pci/drivers/\(driver)/\(card)")
+    }
+
+    /// Runs testpmd in the guest in a forwarding mode while `body` runs.
+    private func forward(_ guest: Guest, _ mode: String, _ body: () throws -> Void) throws {
+      try guest.must(
+        "dpdk-testpmd --lcores=0@0,1@0 -m 128 -a \(card) --no-telemetry -- --nb-cores=1 --auto-start "
+          + "--total-num-mbufs=4096 --forward-mode=\(mode) --stats-period=1 >/tmp/testpmd.log 2>&1 & "
+          + "echo $! >/tmp/testpmd.pid")
+      do { try body() } catch {
+        throw HarnessError("\(error)\ntestpmd in the guest: \(try guest.must("cat /tmp/testpmd.log"))")
+      }
+      try guest.must(
+        "kill -INT $(cat /tmp/testpmd.pid); while kill -0 $(cat /tmp/testpmd.pid) 2>/dev/null; do usleep 50000; done"
+      )
+    }
+  }
+}

@@ -1,0 +1,51 @@
+import Testing
+import Virtio
+
+// A guest whose card is behind an IOMMU: all addresses it gives the switch have to be translated, as long as the guest
+// says so and no longer.
+extension System {
+  @Suite(.needsGuests, .needs("ethtool")) struct Translations {
+    /// How the guest's kernel uses its IOMMU: mappings taken back at once, some time later, or one that stays.
+    static let modes = [["iommu.strict=1"], ["iommu.strict=0"], ["iommu=pt"]]
+
+    @Test(arguments: modes)
+    func `A guest behind an IOMMU exchanges frames`(mode: [String]) throws {
+      try check(CardOptions(), mode)
+    }
+
+    @Test func `A guest behind an IOMMU with packed rings and four queues`() throws {
+      try check(CardOptions(layout: .packed, queues: 4, role: .listens), ["iommu.strict=1"])
+    }
+
+    private func check(_ card: CardOptions, _ mode: [String]) throws {
+      try withLab { lab in
+        var options = card.guest
+        options.iommu = true
+        options.kernel = mode
+        let guest = try lab.addGuest("vm1", role: card.role, options: options)
+        let host = try lab.addHost("veth1")
+        try guest.start()
+        try guest.must("test -e /sys/class/net/eth0/device/../iommu_group")
+        try Matrix.check(Guest.frontEnd, ["vIOMMU"]) {
+          try checkTraffic(guest, host, card.queues)
+          let text = try lab.interface("vm1", "status:features").filter { $0 != "\"" }
+          let features = VirtioFeatures(rawValue: try #require(UInt64(text.dropFirst(2), radix: 16)))
+          try #require(features.contains(.accessPlatform))
+          // Rings and buffers are elsewhere each time.
+          try guest.rebind()
+          try checkTraffic(guest, host, card.queues)
+          try guest.reboot()
+          try checkTraffic(guest, host, card.queues)
+        }
+      }
+    }
+
+    private func checkTraffic(_ guest: Guest, _ host: Host, _ queues: Int) throws {
+      if queues > 1 { try guest.must("ethtool -L eth0 combined \(queues)") }
+      try guest.reaches(host)
+      try host.reaches(guest)
+      try #require(try Transfer.send(megabytes: 2, from: guest, to: host).isIntact)
+      try #require(try Transfer.send(megabytes: 2, from: host, to: guest).isIntact)
+    }
+  }
+}
