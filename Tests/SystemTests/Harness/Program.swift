@@ -9,16 +9,17 @@ final class Program {
   /// - Parameters:
   ///   - command: the program, looked up in PATH, and its arguments.
   ///   - environment: added to this process's own.
+  ///   - standardInput: a file or, for a program that is typed to, a pipe somebody has open for writing already.
   init(
-    _ command: [String], environment: [String: String] = [:], standardOutput: String,
-    standardError: String? = nil
+    _ command: [String], environment: [String: String] = [:], standardInput: String = "/dev/null",
+    standardOutput: String, standardError: String? = nil
   ) throws {
     name = command[0]
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
     let flags = O_WRONLY | O_CREAT | O_APPEND
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    posix_spawn_file_actions_addopen(&actions, 0, standardInput, O_RDONLY, 0)
     posix_spawn_file_actions_addopen(&actions, 1, standardOutput, flags, 0o644)
     if let standardError {
       posix_spawn_file_actions_addopen(&actions, 2, standardError, flags, 0o644)

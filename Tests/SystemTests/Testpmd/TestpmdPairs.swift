@@ -1,0 +1,128 @@
+import VirtioTesting
+
+/// Pairs of testpmd's ports on a bridge, each pair in a VLAN of its own, so that every frame's way is known: what one
+/// port sends arrives at the other.
+///
+/// A third port, played by the test, joins the VLAN of a pair that only receives.
+final class TestpmdPairs {
+  /// The front-end's name in the matrix.
+  static let frontEnd = "dpdk-testpmd 22.11"
+
+  let testpmd: Testpmd
+  private let lab: Lab
+  private let rows: [TestpmdRow]
+  private let source: StreamingGuest
+  /// Frames the third port sent to each pair.
+  private var broadcasts: [Int]
+  /// A VLAN nobody else is in.
+  private static let nowhere = 4000
+  private static let enough = 1000
+
+  /// Adds the ports, and starts testpmd with a pair for each row.
+  init(_ lab: Lab, _ rows: [TestpmdRow]) throws {
+    self.lab = lab
+    self.rows = rows
+    broadcasts = rows.map { _ in 0 }
+    try lab.addVhostPort("source", "tag=\(Self.nowhere)")
+    source = try StreamingGuest(connecting: lab.socket("source"), ringSize: 256)
+    for port in 0..<2 * rows.count {
+      try lab.addVhostPort("p\(port)", role: rows[port / 2].device.role, "tag=\(port / 2 + 1)")
+    }
+    testpmd = try Testpmd((0..<2 * rows.count).map { (rows[$0 / 2].device, lab.socket("p\($0)")) })
+    try testpmd.waitUntilReady()
+    for port in 0..<2 * rows.count {
+      try eventually("port p\(port) is up") { try lab.interface("p\(port)", "link_state") == "up" }
+    }
+  }
+
+  /// Lets the pair of `row` run in `mode` until a good number of frames has moved, takes what is still under way, and
+  /// compares the counters of both sides.
+  func run(_ row: Int, _ mode: Testpmd.Mode) throws {
+    let ports = [2 * row, 2 * row + 1]
+    let before = try testpmd.statistics()
+    try testpmd.start(mode, ports: ports)
+    if mode == .rxonly { try broadcast(to: row) }
+    try eventually("\(Self.enough) frames moved in mode \(mode)") {
+      let now = try testpmd.statistics()
+      return ports.allSatisfy { port in
+        guard let now = now[port], let before = before[port] else { return false }
+        let moved = mode.receives ? now.received - before.received : now.sent - before.sent
+        return moved >= Self.enough
+      }
+    }
+    try testpmd.stop()
+    try testpmd.start(.rxonly, ports: ports)
+    var difference = ""
+    do {
+      try eventually("testpmd and the switch agree") {
+        difference = try disagreement(row)
+        return difference.isEmpty
+      }
+    } catch { throw HarnessError("\(error): \(difference)") }
+    try testpmd.stop()
+  }
+
+  /// Frames to everybody from the third port, as many as the rings of the pair are sure to take part of.
+  private func broadcast(to row: Int) throws {
+    try lab.ctl("set", "Port", "source", "tag=\(row + 1)")
+    let count = 4 * Self.enough
+    var sent = 0
+    try eventually("the switch takes \(count) frames") {
+      while sent < count, source.waiting == 0 {
+        sent += source.send(32) { frame in
+          frame.initializeMemory(as: UInt8.self, repeating: 0xFF, count: 60)
+          // From an address of this port's own.
+          frame.storeBytes(of: 0x0003_0000_0002, toByteOffset: 6, as: UInt64.self)
+          return 60
+        }
+      }
+      return sent >= count && source.waiting == 0
+    }
+    broadcasts[row] += sent
+    try lab.ctl("set", "Port", "source", "tag=\(Self.nowhere)")
+  }
+
+  /// What does not add up at the pair of `row`, or nothing.
+  private func disagreement(_ row: Int) throws -> String {
+    let ports = [2 * row, 2 * row + 1]
+    let testpmd = try testpmd.statistics()
+    let switchd = try ports.map { try lab.counters("p\($0)") }
+    var complaints: [String] = []
+    func compare(_ left: Int?, _ right: Int?, _ what: String) {
+      guard left != right || left == nil else { return }
+      complaints.append("\(what): \(left ?? -1), not \(right ?? -1)")
+    }
+    for (index, port) in ports.enumerated() {
+      let (near, far) = (switchd[index], switchd[1 - index])
+      compare(near["rx_packets"], testpmd[port]?.sent, "p\(port) received what testpmd sent")
+      compare(near["tx_packets"], testpmd[port]?.received, "p\(port) delivered what testpmd received")
+      compare(testpmd[port]?.sendErrors, 0, "testpmd could not send by p\(port)")
+      compare(testpmd[port]?.receiveErrors, 0, "testpmd could not receive by p\(port)")
+      compare(near["rx_dropped"], 0, "p\(port) dropped what it received")
+      compare(near["tx_dropped"], near["tx_drop_receiver_full"], "p\(port) dropped for another reason")
+      let toDeliver = far["rx_packets", default: 0] + broadcasts[row]
+      let done = near["tx_packets", default: 0] + near["tx_dropped", default: 0]
+      compare(done, toDeliver, "p\(port) delivered or dropped what was for it")
+    }
+    return complaints.joined(separator: "; ")
+  }
+
+  /// Checks that the ports of `row` came to the agreement the row asks for, and use the driver's code it is about.
+  func checkNegotiation(_ row: Int) throws {
+    let device = rows[row].device
+    for port in [2 * row, 2 * row + 1] {
+      let features = try lab.features("p\(port)")
+      for (feature, wanted) in [
+        (34, device.isPacked), (35, device.isInOrder), (15, device.isMergeable), (22, device.queues > 1),
+      ] where (features >> UInt64(feature) & 1 == 1) != wanted {
+        throw HarnessError("p\(port): feature \(feature) is \(wanted ? "missing" : "there")")
+      }
+      let code =
+        device.isPacked
+        ? "packed ring vectorized Rx path on port \(port)" : "vectorized Rx path on port \(port)"
+      guard !device.isVectorized || testpmd.log.contains("virtio: using \(code)") else {
+        throw HarnessError("testpmd does not use vector code on port \(port)")
+      }
+    }
+  }
+}
