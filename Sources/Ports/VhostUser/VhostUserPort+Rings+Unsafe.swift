@@ -49,7 +49,7 @@ extension VhostUserPort: SessionOwner {
       return noteLink()
     }
     let violation = gate.pointee.reported
-    if violation != .none { throw .violation(violation.sentence) }
+    if violation != .none { throw reason(violation, session) }
     let wanted = RingsInUse(session, pairs: options.queuePairs)
     guard !wanted.isEmpty else { return noteLink() }
 

@@ -195,8 +195,14 @@ public final class VhostUserPort: Port {
   private func handleSignal() {
     let violation = gate.pointee.reported
     gate.pointee.signal.drain()
-    guard session != nil else { return gate.pointee.forgetViolation() }
-    if violation == .none { requestMissedAddresses() } else { disconnect(.violation(violation.sentence)) }
+    guard let session else { return gate.pointee.forgetViolation() }
+    if violation == .none { requestMissedAddresses() } else { disconnect(reason(violation, session)) }
+  }
+
+  /// Where memory was truncated zeroes are read, and most rings come out broken by them: not the guest's doing.
+  func reason(_ violation: RingViolation, _ session: Session) -> SessionError {
+    let isTruncated = session.memory?.hasFaulted ?? false
+    return .violation((isTruncated ? .memoryTruncated : violation).sentence)
   }
 
   func disconnect(_ reason: SessionError) {
