@@ -77,33 +77,16 @@ extension System {
       return lives
     }
 
+    private func footprint(_ lab: Lab) throws -> Footprint {
+      guard let process = lab.switchd?.pid else { throw HarnessError("the switch does not run") }
+      return try Footprint(of: process)
+    }
+
     /// A thread in an array.
     private final class Box {
       private var thread: Thread?
       init(_ thread: consuming Thread) { self.thread = consume thread }
       func join() { thread.take()?.join() }
-    }
-
-    /// What the switch holds.
-    private struct Footprint {
-      var descriptors = 0
-      /// Mappings of guests' memory.
-      var mappings = 0
-      /// Resident memory.
-      var kilobytes = 0
-    }
-
-    private func footprint(_ lab: Lab) throws -> Footprint {
-      guard let process = lab.switchd?.pid else { throw HarnessError("the switch does not run") }
-      var result = Footprint()
-      result.descriptors = directoryEntries("/proc/\(process)/fd").count
-      result.mappings = readFile("/proc/\(process)/maps").split(separator: "\n").count {
-        $0.contains("memfd:guest")
-      }
-      for line in readFile("/proc/\(process)/status").split(separator: "\n") where line.hasPrefix("VmRSS:") {
-        result.kilobytes = Int(line.filter(\.isNumber)) ?? 0
-      }
-      return result
     }
   }
 }
