@@ -178,7 +178,7 @@ import VirtioTesting
   }
 
   /// The front-end truncates its memory file: that port stops, another goes on.
-  @Test func truncatedMemory() throws {
+  @Test func `Row 2: a sender's memory is truncated, and another port goes on`() throws {
     let guest = try VhostUserGuest()
     let other = try VhostUserGuest(loop: guest.loop)
     other.driver.post(8, sizes: [2048])
@@ -196,7 +196,7 @@ import VirtioTesting
   }
 
   /// Memory truncated on the receiving side.
-  @Test func truncatedReceiver() throws {
+  @Test func `Row 2: a receiver's memory is truncated`() throws {
     let guest = try VhostUserGuest()
     guest.driver.post(8, sizes: [2048])
     #expect(ftruncate(guest.driver.ram.file.raw, 0) == 0)

@@ -106,7 +106,7 @@ import VirtioTesting
     }
   }
 
-  @Test func secondFrontEndIsRefused() throws {
+  @Test func `Row 11: a second front-end is refused, and the first not disturbed`() throws {
     let guest = try VhostUserGuest()
     let second = try guest.connect()
     #expect(second.isClosedByPeer())
@@ -194,7 +194,7 @@ import VirtioTesting
     return try PortHarness(try VhostUserPort(configuration, loop: loop), loop)
   }
 
-  @Test func socketErrors() throws {
+  @Test func `Row 12: what lies at the socket's path is refused with a sentence`() throws {
     let directory = ScratchDirectory()
     func sentence(_ configuration: PortConfiguration) -> String {
       do {
@@ -233,7 +233,7 @@ import VirtioTesting
     #expect(sentence(base).contains("not a socket"))
   }
 
-  @Test func deadSocketIsReplacedAndRemoved() throws {
+  @Test func `Row 12: a dead socket is replaced, has the mode asked for, and is removed`() throws {
     let directory = ScratchDirectory()
     let path = "\(directory.path)/vm"
     let dead = try UnixSocket.listen(path)
@@ -250,7 +250,7 @@ import VirtioTesting
   }
 
   @Test(.enabled(if: getuid() == 0, "needs root"))
-  func socketOwner() throws {
+  func `Row 12: the socket has the owner and group asked for`() throws {
     let directory = ScratchDirectory()
     let harness = try start(
       PortConfiguration(

@@ -118,7 +118,7 @@ func sendWhole(_ batch: borrowing Batch, to sink: PortIO, _ counters: PortCounte
   }
 
   /// SECURITY: front-ends connect, start, stop, hang up and send half messages, while frames are forwarded.
-  @Test func connectStorm() throws {
+  @Test func `Row 11: front-ends come, go and send half messages while frames are forwarded`() throws {
     let pair = try Pair()
     defer { pair.close() }
     let features = VhostUserGuest.modern.union(.eventIndex)

@@ -49,14 +49,14 @@ import VirtioTesting
   }
 
   @Test(arguments: tables)
-  func memoryTable(_ name: String, _ regions: [GuestRegionDescription]) throws {
+  func `Row 1: a table whose regions cannot be`(_ name: String, _ regions: [GuestRegionDescription]) throws {
     try expectRefusal(name) { fixture, driver, _ in
       try fixture.frontEnd.send(
         .setMemoryTable, ScriptedFrontEnd.memoryTable(regions), regions.map { _ in driver.ram.file.raw })
     }
   }
 
-  @Test func memoryTableShape() throws {
+  @Test func `Row 1: a table of the wrong shape, or with files that are no memory`() throws {
     let one = Self.region()
     let good = ScriptedFrontEnd.memoryTable([one])
     func refuse(_ what: String, _ payload: [UInt8], _ count: Int) throws {
@@ -91,8 +91,7 @@ import VirtioTesting
     }
   }
 
-  /// A refused table leaves nothing mapped.
-  @Test func nothingStaysMapped() throws {
+  @Test func `Row 1: a refused table leaves nothing mapped`() throws {
     let ram = try GuestRAM()
     #expect(mappings(ram.file.raw) == 1)
     let regions = [Self.region(size: 4096), Self.region(1 << 40, size: 4096, user: 1 << 40)]
@@ -105,14 +104,14 @@ import VirtioTesting
   }
 
   @Test(arguments: [0, 3, 100, 32_769, 65_536, 1 << 31, .max] as [UInt32])
-  func ringSize(_ size: UInt32) throws {
+  func `Row 6: a ring size that cannot be`(_ size: UInt32) throws {
     try expectRefusal("\(size) entries") { fixture, _, event in
       _ = try fixture.frontEnd.stop()
       try fixture.frontEnd.send(.setVringSize, VringState(index: 0, number: size).bytes)
     }
   }
 
-  @Test func startedRing() throws {
+  @Test func `Row 6: changes of a started ring`() throws {
     try expectRefusal("size of a started ring") { fixture, _, event in
       try fixture.frontEnd.send(.setVringSize, VringState(index: 0, number: 128).bytes)
     }
@@ -129,7 +128,7 @@ import VirtioTesting
 
   /// Indices are compared at full width: 2^32 and 256 are not ring 0.
   @Test(arguments: [2, 3, 255, 256, 65_536, 0x8000_0000, .max] as [UInt32])
-  func ringIndex(_ index: UInt32) throws {
+  func `Row 3: a ring that is not there`(_ index: UInt32) throws {
     for request: Request in [.setVringSize, .setVringBase, .getVringBase, .setVringEnable] {
       try expectRefusal("\(request.name) of ring \(index)") { fixture, _, event in
         try fixture.frontEnd.send(request, VringState(index: index, number: 1).bytes)
@@ -142,7 +141,7 @@ import VirtioTesting
   }
 
   @Test(arguments: [2, 255, 0x200, 0x1_0000_0000, 0x8000_0000_0000_0000] as [UInt64])
-  func descriptorIndex(_ word: UInt64) throws {
+  func `Row 3: an eventfd for a ring that is not there`(_ word: UInt64) throws {
     for request: Request in [.setVringKick, .setVringCall, .setVringError] {
       try expectRefusal("\(request.name) of \(word)") { fixture, _, event in
         try fixture.frontEnd.send(request, littleEndian(word), [event])
@@ -150,7 +149,7 @@ import VirtioTesting
     }
   }
 
-  @Test func descriptorKinds() throws {
+  @Test func `Row 4: missing, surplus and wrong descriptors`() throws {
     for request: Request in [.setVringKick, .setVringCall, .setVringError] {
       try expectRefusal("\(request.name) without a descriptor") { fixture, _, event in
         try fixture.frontEnd.send(request, littleEndian(0 as UInt64))
@@ -176,7 +175,7 @@ import VirtioTesting
     }
   }
 
-  @Test func ringAddresses() throws {
+  @Test func `Row 6: ring addresses misaligned or outside memory`() throws {
     func refuse(_ what: String, _ change: (inout VringAddresses, GuestRAM) -> Void) throws {
       try expectRefusal(what) { fixture, driver, _ in
         var addresses = ScriptedFrontEnd.addresses(driver.transmitQueue, index: 1)
@@ -202,7 +201,7 @@ import VirtioTesting
   }
 
   /// A ring across two regions: adjacent for the front-end, not for us.
-  @Test func ringAcrossRegions() throws {
+  @Test func `Row 6: a ring across two regions`() throws {
     let fixture = try SessionFixture()
     let ram = try GuestRAM()
     let base = ram.userAddress(0)
@@ -222,7 +221,7 @@ import VirtioTesting
     #expect(fixture.settle()?.kind == .violation)
   }
 
-  @Test func headers() throws {
+  @Test func `Row 5: versions, flags and sizes no message has`() throws {
     func refuse(_ what: String, _ request: UInt32, _ flags: UInt32, _ size: UInt32, _ payload: Int) throws {
       try expectRefusal(what) { fixture, _, event in
         let header = littleEndian(request) + littleEndian(flags) + littleEndian(size)
@@ -242,7 +241,7 @@ import VirtioTesting
     }
   }
 
-  @Test func values() throws {
+  @Test func `Row 3: values beyond their range`() throws {
     func refuse(_ request: Request, _ payload: [UInt8]) throws {
       try expectRefusal("\(request.name) \(payload)") { fixture, _, event in
         _ = try fixture.frontEnd.stop()
@@ -262,7 +261,7 @@ import VirtioTesting
   }
 
   /// Closed in the middle of a message, with descriptors already received.
-  @Test func closedMidMessage() throws {
+  @Test func `Row 11: closed in the middle of a message`() throws {
     let event = try EventFD()
     for length in 1..<20 {
       let fixture = try SessionFixture()
@@ -276,7 +275,7 @@ import VirtioTesting
   }
 
   /// A front-end that never reads its answers is not waited for.
-  @Test func unreadAnswers() throws {
+  @Test func `Row 5: answers nobody reads are not kept`() throws {
     let fixture = try SessionFixture()
     let requests = (0..<100).flatMap { _ in Message(.getFeatures).bytes }
     for _ in 0..<1000 where fixture.end == nil {
@@ -286,8 +285,7 @@ import VirtioTesting
     #expect(fixture.end?.kind == .violation)
   }
 
-  /// Very many messages of each kind leave no descriptor and no mapping behind.
-  @Test func repetition() throws {
+  @Test func `Row 4: very many messages of each kind leave no descriptor and no mapping behind`() throws {
     let (fixture, driver) = try SessionFixture.running()
     let table = ScriptedFrontEnd.memoryTable(driver.ram.regions)
     for round in 0..<20_000 {

@@ -33,7 +33,7 @@ import VirtioTesting
   }
 
   /// SECURITY: GET_VRING_BASE stops the ring and forgets its addresses and descriptors.
-  @Test func stopForgets() throws {
+  @Test func `Row 7: GET_VRING_BASE stops a ring and forgets its addresses and descriptors`() throws {
     let (fixture, _) = try SessionFixture.running()
     fixture.session.vrings[1].base = 41
     #expect(try fixture.frontEnd.stop() == (0, 41))
@@ -88,7 +88,7 @@ import VirtioTesting
   }
 
   /// SECURITY: messages in pieces, and several at once.
-  @Test func splitAndCoalesced() throws {
+  @Test func `Row 5: messages in pieces, and several at once`() throws {
     let fixture = try SessionFixture()
     let message = Message(.getFeatures).bytes
     for byte in message {
@@ -116,7 +116,7 @@ import VirtioTesting
   }
 
   /// SECURITY: requests of features nobody offered.
-  @Test func unknownRequests() throws {
+  @Test func `Row 10: requests of features nobody offered are ignored`() throws {
     let fixture = try SessionFixture()
     try fixture.frontEnd.negotiate([.version1])
     let event = try EventFD()
@@ -135,7 +135,7 @@ import VirtioTesting
 
   /// Requests that would wait for an answer nobody can give end the session.
   @Test(arguments: [24, 26, 28, 31, 36, 41, 42, 43] as [UInt32])
-  func unansweredRequests(_ request: UInt32) throws {
+  func `Row 10: a request that would wait for ever ends the session`(_ request: UInt32) throws {
     let fixture = try SessionFixture()
     try fixture.frontEnd.send(request, [])
     #expect(fixture.frontEnd.isClosedByPeer())
