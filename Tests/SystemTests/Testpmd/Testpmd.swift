@@ -25,6 +25,13 @@ final class Testpmd {
     /// Frames that came while it had no memory for them, and frames it could not send.
     var receiveErrors = 0
     var sendErrors = 0
+
+    static func - (left: Statistics, right: Statistics) -> Statistics {
+      Statistics(
+        received: left.received - right.received, sent: left.sent - right.sent,
+        receiveErrors: left.receiveErrors - right.receiveErrors,
+        sendErrors: left.sendErrors - right.sendErrors)
+    }
   }
 
   private let program: Program

@@ -1,3 +1,4 @@
+import Glibc
 import VirtioTesting
 
 /// Pairs of testpmd's ports on a bridge, each pair in a VLAN of its own, so that every frame's way is known: what one
@@ -8,14 +9,16 @@ final class TestpmdPairs {
   /// The front-end's name in the matrix.
   static let frontEnd = "dpdk-testpmd 22.11"
 
-  let testpmd: Testpmd
+  private(set) var testpmd: Testpmd
   private let lab: Lab
   private let rows: [TestpmdRow]
-  private let source: StreamingGuest
+  /// How many of the rows testpmd has its ports for.
+  private var launched: Int
+  private var source: StreamingGuest?
   /// Frames the third port sent to each pair.
   private var broadcasts: [Int]
-  /// A VLAN nobody else is in.
-  private static let nowhere = 4000
+  /// What both sides had counted when they were last known to have counted the same.
+  private var marks: [(testpmd: Testpmd.Statistics, switchd: [String: Int])]
   private static let enough = 1000
 
   /// Adds the ports, and starts testpmd with a pair for each row.
@@ -23,15 +26,47 @@ final class TestpmdPairs {
     self.lab = lab
     self.rows = rows
     broadcasts = rows.map { _ in 0 }
-    try lab.addVhostPort("source", "tag=\(Self.nowhere)")
-    source = try StreamingGuest(connecting: lab.socket("source"), ringSize: 256)
     for port in 0..<2 * rows.count {
       try lab.addVhostPort("p\(port)", role: rows[port / 2].device.role, "tag=\(port / 2 + 1)")
     }
-    testpmd = try Testpmd((0..<2 * rows.count).map { (rows[$0 / 2].device, lab.socket("p\($0)")) })
+    launched = rows.count
+    marks = (0..<2 * rows.count).map { _ in (.init(), [:]) }
+    testpmd = try Self.launch(lab, rows)
+    try awaitReady()
+  }
+
+  private static func launch(_ lab: Lab, _ rows: [TestpmdRow]) throws -> Testpmd {
+    // DPDK does not replace the socket of one that was killed.
+    for port in 0..<2 * rows.count where rows[port / 2].device.role == .listens {
+      unlink(lab.socket("p\(port)"))
+    }
+    return try Testpmd((0..<2 * rows.count).map { (rows[$0 / 2].device, lab.socket("p\($0)")) })
+  }
+
+  /// Starts another testpmd, with ports for the first `count` rows, or all; the one before is dead.
+  func relaunch(_ count: Int? = nil) throws {
+    launched = count ?? rows.count
+    testpmd = try Self.launch(lab, Array(rows.prefix(launched)))
+  }
+
+  /// Waits until testpmd has set up its ports, and the switch has them up.
+  func awaitReady() throws {
     try testpmd.waitUntilReady()
-    for port in 0..<2 * rows.count {
+    for row in 0..<launched { try awaitLinks(row) }
+  }
+
+  func awaitLinks(_ row: Int) throws {
+    for port in [2 * row, 2 * row + 1] {
       try eventually("port p\(port) is up") { try lab.interface("p\(port)", "link_state") == "up" }
+    }
+  }
+
+  /// Takes it that testpmd is new, or nothing is under way: from now on both sides have to count the same.
+  func mark() throws {
+    let statistics = try testpmd.statistics()
+    for port in 0..<2 * launched {
+      marks[port] = (statistics[port] ?? .init(), try lab.counters("p\(port)"))
+      broadcasts[port / 2] = 0
     }
   }
 
@@ -62,13 +97,39 @@ final class TestpmdPairs {
     try testpmd.stop()
   }
 
-  /// Frames to everybody from the third port, as many as the rings of the pair are sure to take part of.
+  /// Waits until frames flow by both ports of `rows`, in mode flowgen, which needs none to come back; then takes what
+  /// is under way.
+  func resume(_ rows: Range<Int>) throws {
+    let ports = rows.flatMap { [2 * $0, 2 * $0 + 1] }
+    let before = try testpmd.statistics()
+    try testpmd.start(.flowgen, ports: ports)
+    try eventually("frames flow by all of \(ports)") {
+      let now = try testpmd.statistics()
+      return ports.allSatisfy { now[$0, default: .init()].received > before[$0, default: .init()].received }
+    }
+    try testpmd.stop()
+    try testpmd.start(.rxonly, ports: ports)
+    var last = try testpmd.statistics()
+    try eventually("nothing is under way") {
+      usleep(50_000)
+      defer { last = (try? testpmd.statistics()) ?? last }
+      return try testpmd.statistics() == last
+    }
+    try testpmd.stop()
+  }
+
+  /// Frames to everybody from the third port.
   private func broadcast(to row: Int) throws {
+    if source == nil {
+      try lab.addVhostPort("source")
+      source = try StreamingGuest(connecting: lab.socket("source"), ringSize: 256)
+    }
+    guard let source else { return }
     try lab.ctl("set", "Port", "source", "tag=\(row + 1)")
     let count = 4 * Self.enough
     var sent = 0
-    try eventually("the switch takes \(count) frames") {
-      while sent < count, source.waiting == 0 {
+    try eventually("the switch takes \(count) frames", pause: 200) {
+      if sent < count, source.waiting == 0 {
         sent += source.send(32) { frame in
           frame.initializeMemory(as: UInt8.self, repeating: 0xFF, count: 60)
           // From an address of this port's own.
@@ -79,14 +140,17 @@ final class TestpmdPairs {
       return sent >= count && source.waiting == 0
     }
     broadcasts[row] += sent
-    try lab.ctl("set", "Port", "source", "tag=\(Self.nowhere)")
+    // To a VLAN nobody else is in.
+    try lab.ctl("set", "Port", "source", "tag=4000")
   }
 
-  /// What does not add up at the pair of `row`, or nothing.
+  /// What does not add up at the pair of `row` since the mark, or nothing.
   private func disagreement(_ row: Int) throws -> String {
     let ports = [2 * row, 2 * row + 1]
-    let testpmd = try testpmd.statistics()
-    let switchd = try ports.map { try lab.counters("p\($0)") }
+    let statistics = try testpmd.statistics()
+    let switchd = try ports.map { port in
+      try lab.counters("p\(port)").merging(marks[port].switchd) { $0 - $1 }
+    }
     var complaints: [String] = []
     func compare(_ left: Int?, _ right: Int?, _ what: String) {
       guard left != right || left == nil else { return }
@@ -94,10 +158,11 @@ final class TestpmdPairs {
     }
     for (index, port) in ports.enumerated() {
       let (near, far) = (switchd[index], switchd[1 - index])
-      compare(near["rx_packets"], testpmd[port]?.sent, "p\(port) received what testpmd sent")
-      compare(near["tx_packets"], testpmd[port]?.received, "p\(port) delivered what testpmd received")
-      compare(testpmd[port]?.sendErrors, 0, "testpmd could not send by p\(port)")
-      compare(testpmd[port]?.receiveErrors, 0, "testpmd could not receive by p\(port)")
+      let testpmd = statistics[port, default: .init()] - marks[port].testpmd
+      compare(near["rx_packets"], testpmd.sent, "p\(port) received what testpmd sent")
+      compare(near["tx_packets"], testpmd.received, "p\(port) delivered what testpmd received")
+      compare(testpmd.sendErrors, 0, "testpmd could not send by p\(port)")
+      compare(testpmd.receiveErrors, 0, "testpmd could not receive by p\(port)")
       compare(near["rx_dropped"], 0, "p\(port) dropped what it received")
       compare(near["tx_dropped"], near["tx_drop_receiver_full"], "p\(port) dropped for another reason")
       let toDeliver = far["rx_packets", default: 0] + broadcasts[row]

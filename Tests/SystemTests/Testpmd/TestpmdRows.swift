@@ -52,6 +52,16 @@ struct TestpmdRow: CustomTestStringConvertible {
     TestpmdRow(.listens, [.inOrder, .mergeable], 4, 1024, .flowgen),
   ]
 
+  /// Those that listen come first: they can start before the switch.
+  static func reconnecting(queues: Int) -> [TestpmdRow] {
+    [
+      TestpmdRow(.listens, [.mergeable], queues, 256, .mac, .flowgen),
+      TestpmdRow(.listens, [.packed, .inOrder, .mergeable], queues, 256, .mac, .flowgen),
+      TestpmdRow(.connects, [.inOrder, .mergeable], queues, 256, .mac, .flowgen),
+      TestpmdRow(.connects, [.packed, .mergeable], queues, 256, .mac, .flowgen),
+    ]
+  }
+
   /// One text for each value of each column; the mode is the last.
   func values(_ mode: Testpmd.Mode) -> [String] {
     [
