@@ -51,6 +51,13 @@ public final class GuestQueue {
     /// Bytes the device may write.
     var writable: UInt32
     var mappings: [GuestIOMMU.Mapping]
+    var table: Table?
+  }
+
+  /// An indirect table: where it is, and the entries there is room for.
+  private struct Table {
+    let address: UInt64
+    let capacity: Int
   }
 
   let place: GuestRingPlace
@@ -62,7 +69,8 @@ public final class GuestQueue {
   private var outstanding: [UInt16] = []
   /// Completed, but not asked for yet.
   private var ready: ArraySlice<(head: UInt16, length: UInt32)> = []
-  private var tables: [UInt16: UInt64] = [:]
+  /// Tables not in use, by capacity.
+  private var tables: [Int: [Table]] = [:]
   private var isPolling = false
 
   /// - Parameters:
@@ -128,12 +136,14 @@ public final class GuestQueue {
     }
     let writable = buffers.reduce(0) { $1.isWritable ? $0 + $1.length : $0 }
     guard indirect else { return offer(chain, writable: writable, mappings) }
-    let table = tableAddress(pool.next)
-    writeTable(chain, at: table)
-    let tableMapping = iommu?.map(table, 16 * chain.count, .read)
+    let table = takeTable(chain.count)
+    writeTable(chain, at: table.address)
+    let tableMapping = iommu?.map(table.address, 16 * chain.count, .read)
     let entry = RawDescriptor(
-      tableMapping?.iova ?? table, UInt32(16 * chain.count), flags: Descriptor.indirect)
-    return offer([entry], writable: writable, mappings + (tableMapping.map { [$0] } ?? []))
+      tableMapping?.iova ?? table.address, UInt32(16 * chain.count), flags: Descriptor.indirect)
+    let head = offer([entry], writable: writable, mappings + (tableMapping.map { [$0] } ?? []))
+    if let head { chains[head]?.table = table }
+    return head
   }
 
   /// Offers descriptors as they are. Nil when there are not enough free ones.
@@ -166,6 +176,7 @@ public final class GuestQueue {
       let chain = chains.removeValue(forKey: buffer)
       pool.giveBack(chain?.indices ?? [])
       for mapping in chain?.mappings ?? [] { iommu?.unmap(mapping) }
+      if let table = chain?.table { tables[table.capacity, default: []].append(table) }
       slots += chain?.slots ?? 0
       ready.append((buffer, buffer == id ? length : chain?.writable ?? 0))
     }
@@ -204,7 +215,10 @@ public final class GuestQueue {
   /// Forgets everything, as a driver does after a device reset: the rings are zero again.
   public func reset() {
     ring.reset()
-    for chain in chains.values { for mapping in chain.mappings { iommu?.unmap(mapping) } }
+    for chain in chains.values {
+      for mapping in chain.mappings { iommu?.unmap(mapping) }
+      if let table = chain.table { tables[table.capacity, default: []].append(table) }
+    }
     chains = [:]
     outstanding = []
     ready = []
@@ -213,11 +227,11 @@ public final class GuestQueue {
     pool = DescriptorPool(size: size, isInOrder: isInOrder)
   }
 
-  /// Room for a table of `size` entries for each head, made when first needed.
-  private func tableAddress(_ head: UInt16) -> UInt64 {
-    if let table = tables[head] { return table }
-    let table = ram.allocate(16 * size)
-    tables[head] = table
-    return table
+  /// Room for a table of `count` entries: one that came back, or a new one.
+  private func takeTable(_ count: Int) -> Table {
+    var capacity = 1
+    while capacity < count { capacity *= 2 }
+    return tables[capacity]?.popLast()
+      ?? Table(address: ram.allocate(16 * capacity), capacity: capacity)
   }
 }
