@@ -300,7 +300,7 @@ struct PackedVirtqueue: ~Copyable {
   }
 }
 
-// MARK: - where to continue
+// MARK: - positions as both sides write them
 
 extension PackedVirtqueue {
   /// The counter for a slot and wrap counter as both sides write them.
@@ -313,42 +313,5 @@ extension PackedVirtqueue {
   static func position(_ offsetWrap: UInt16, size: Int) -> UInt16 {
     let mask = UInt16(truncatingIfNeeded: size &- 1)
     return offsetWrap & 0x7FFF & mask | (offsetWrap & 0x8000 == 0 ? mask &+ 1 : 0)
-  }
-
-  /// How far a device got, whatever became of it; nil if the ring does not tell.
-  ///
-  /// The position kept may be a flush old, so used descriptors that follow it are passed over. Where that ends, the
-  /// slot's USED flag has to differ from the wrap counter: it has not been used in this lap. And something before it in
-  /// this lap has: a driver that began anew cleared that.
-  // SAFETY: slots are masked.
-  static func reached(_ layout: VirtqueueLayout) -> UInt16? {
-    let queue = PackedVirtqueue(layout, position: 0, features: [], log: nil)
-    let kept = guestWord16(layout.used, 0).pointee.load(ordering: .acquiring)
-    guard Int(kept & 0x7FFF) < queue.size else { return nil }
-    var position = Self.position(kept, size: queue.size)
-    var passed = 0
-    while queue.isUsed(position) {
-      position = position &+ 1
-      passed += 1
-      if passed == queue.size { return nil }
-    }
-    guard (queue.flags(position) & usedFlag == 0) == queue.wrap(position) else { return nil }
-    let slot = position & queue.mask
-    // A lap's first slot: the one before belongs to the lap before.
-    if slot == 0 { return queue.isUsedNear(position, atMost: queue.size) ? position : nil }
-    return queue.isUsedNear(position, atMost: Int(slot)) ? position : nil
-  }
-
-  private func flags(_ position: UInt16) -> UInt16 {
-    UInt16(truncatingIfNeeded: word(position & mask) >> 48)
-  }
-
-  private func isUsed(_ position: UInt16) -> Bool {
-    flags(position) & (Self.availableFlag | Self.usedFlag) == usedFlags(position)
-  }
-
-  /// Whether one of the `limit` descriptors before `position` is used.
-  private func isUsedNear(_ position: UInt16, atMost limit: Int) -> Bool {
-    (1...max(limit, 1)).contains { isUsed(position &- UInt16(truncatingIfNeeded: $0)) }
   }
 }
