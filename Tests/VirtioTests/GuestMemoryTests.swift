@@ -1,6 +1,6 @@
-import Seeded
 import Glibc
 import Linux
+import Seeded
 import Testing
 import VirtioTesting
 
@@ -33,7 +33,7 @@ import VirtioTesting
     return map
   }
 
-  @Test func piecesCoverExactlyTheBytesAskedFor() throws {
+  @Test func `Row 13: pieces cover exactly the bytes asked for, whatever regions they lie in`() throws {
     let (memory, regions) = try makeMemory()
     let model = byteMap(memory, regions)
     #expect(model.count == 0x6000)
@@ -57,7 +57,7 @@ import VirtioTesting
     }
   }
 
-  @Test func lengthIsCheckedWithTheAddress() throws {
+  @Test func `Row 13: length is checked with the address`() throws {
     let (memory, _) = try makeMemory()
     let map = memory.map
     #expect(map.translate(0x10000, 0x2000) != nil)
@@ -73,7 +73,7 @@ import VirtioTesting
     #expect(map.translate(user: 0x10000, 1) == nil)
   }
 
-  @Test func tooManyPiecesAreRefused() throws {
+  @Test func `Row 13: more pieces than there is room for are refused`() throws {
     let (memory, _) = try makeMemory()
     let pieces = UnsafeMutablePointer<iovec>.allocate(capacity: 2)
     defer { pieces.deallocate() }
