@@ -29,7 +29,9 @@ import VirtioTesting
       #expect(fixture.session.isUsable(index) == (index % 3 != 0))
       #expect(!fixture.session.discards(index))
       ram.store16(UInt16(index), at: queue.used + 2)
-      #expect(try fixture.session.layout(of: index)?.usedIndex == UInt16(index))
+      let layout = try #require(try fixture.session.layout(of: index))
+      let position = RingPosition(base: UInt32(index), size: 2, packed: false)
+      #expect(RingPosition.reached(layout, packed: false) == position)
     }
     // One is disabled, one enabled, while the rest go on.
     #expect(try fixture.frontEnd.command(.setVringEnable, VringState(index: 255, number: 1).bytes) == 0)
