@@ -24,6 +24,12 @@ public struct EventFD: ~Copyable {
     _ = write(raw, &one, 8)
   }
 
+  /// Signals an eventfd that a peer shares, who may have made writes to it block. This never does.
+  public static func signalPeer(_ raw: Int32) { cl_signal_peer(raw) }
+
+  /// Whether `signalPeer` can promise that here; else it writes, which a peer can make block.
+  public static var signalsPeersWithoutWriting: Bool { cl_peer_signal_is_asynchronous() == 1 }
+
   @discardableResult
   public static func drain(_ raw: Int32) -> UInt64 {
     var count: UInt64 = 0

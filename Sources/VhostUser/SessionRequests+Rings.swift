@@ -66,7 +66,7 @@ extension Session {
     let (index, descriptor) = try vringDescriptor(message)
     vrings[index].call = descriptor
     // Buffers may have gone back while the driver could not be told.
-    if let descriptor, vrings[index].isStarted { EventFD.signal(descriptor.raw) }
+    if let descriptor, vrings[index].isStarted { EventFD.signalPeer(descriptor.raw) }
     return .done
   }
 

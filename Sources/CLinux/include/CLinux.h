@@ -37,6 +37,7 @@
 #include "cpu.h"
 #include "guest_fault.h"
 #include "interface.h"
+#include "peer_signal.h"
 #include "calls.h"
 #include "write_many.h"
 #include "process.h"
