@@ -103,7 +103,7 @@ public struct Virtqueue: ~Copyable {
   /// Interrupts the driver whether it asked for that or not: after a restart, when an interrupt may have been lost.
   @inline(never)
   public func interrupt() {
-    if call >= 0 { EventFD.signal(call) }
+    if call >= 0 { EventFD.signalPeer(call) }
   }
 
   // MARK: the driver's notifications (kicks)

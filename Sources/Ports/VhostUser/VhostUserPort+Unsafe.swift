@@ -208,7 +208,7 @@ public final class VhostUserPort: Port {
   func disconnect(_ reason: SessionError) {
     guard let session else { return }
     for vring in session.vrings where reason.kind == .violation {
-      if let error = vring.error { EventFD.signal(error.raw) }
+      if let error = vring.error { EventFD.signalPeer(error.raw) }
     }
     endSession()
     switch reason.kind {
