@@ -154,7 +154,9 @@ extension VhostUserPort: SessionOwner {
     let lookahead = ReceiveLookahead(layout, base, features, maps) { [unowned session] address in
       session.requestTranslation(of: address, forWriting: true)
     }
-    lookahead.watch(session.vrings[index].kick?.raw, on: loop) { [unowned self] in kicks[index] &+= $0 }
+    lookahead.watch(session.vrings[index].kick?.raw, on: loop) { [unowned self] in
+      kicks[index, default: 0] &+= $0
+    }
     lookaheads[number] = lookahead
   }
 
@@ -183,9 +185,6 @@ extension VhostUserPort: SessionOwner {
       lookaheads[number]?.look()
     }
     environment?.wake()
-  }
-
-  private func countKicks(_ index: Int, _ session: Session) {
   }
 
   // MARK: what else a session asks of its owner

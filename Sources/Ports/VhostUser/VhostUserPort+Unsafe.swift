@@ -39,7 +39,8 @@ public final class VhostUserPort: Port {
   /// By pair: what asks ahead for the translations of its receive buffers.
   var lookaheads: [Int: ReceiveLookahead] = [:]
   /// Kicks that came by each ring, as far as they were counted.
-  var kicks: [UInt64] = []
+  var kicks: [Int: UInt64] = [:]
+  private var history = FrontEndHistory()
 
   private var error: String?
   private var linkResets: Int64 = 0
@@ -80,6 +81,10 @@ public final class VhostUserPort: Port {
     status.linkResets = linkResets
     status.mtu = mtu ?? 1500
     var facts = VhostUserStatus.Facts(options, mtu: status.mtu!)
+    facts.connects = history.connects
+    facts.disconnects = history.disconnects
+    facts.lastDisconnectReason = history.lastDisconnectReason
+    facts.changed = history.changed
     facts.session = session.map { VhostUserStatus.SessionFacts($0) }
     status.details = VhostUserStatus.details(facts)
     return status
@@ -182,6 +187,7 @@ public final class VhostUserPort: Port {
       protocolFeatures: options.offeredProtocolFeatures(), queuePairs: options.queuePairs,
       configuration: DeviceConfiguration(mtu: configuration.requestedMTU.flatMap(UInt16.init(exactly:))))
     self.session = session
+    history.noteConnect()
     Log.info("vhost-user", "\(name): connected on \(options.socket)")
     sessionWatch = loop.watch(connection.descriptor.raw, .read) { [unowned self] _ in process(session) }
     environment?.statusChanged()
@@ -207,6 +213,7 @@ public final class VhostUserPort: Port {
 
   func disconnect(_ reason: SessionError) {
     guard let session else { return }
+    history.noteDisconnect(reason.description)
     for vring in session.vrings where reason.kind == .violation {
       if let error = vring.error { EventFD.signalPeer(error.raw) }
     }
