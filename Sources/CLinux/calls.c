@@ -24,3 +24,12 @@ void cl_name_current_thread(const char *name) { pthread_setname_np(pthread_self(
 int cl_unshare_network(void) { return unshare(CLONE_NEWNET); }
 
 int cl_enter_network(int fd) { return setns(fd, CLONE_NEWNET); }
+
+int cl_map_again(void *source, size_t length, void *target) {
+  // An old length of 0 leaves the old mapping of shared memory where it is.
+  void *copy = mremap(source, 0, length, MREMAP_MAYMOVE);
+  if (copy == MAP_FAILED) return -1;
+  if (mremap(copy, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, target) == target) return 0;
+  munmap(copy, length);
+  return -2;
+}

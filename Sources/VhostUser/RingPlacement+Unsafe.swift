@@ -48,8 +48,11 @@ extension Session {
       case .found(let place): places.append(place)
       case .missing(let pages):
         for page in pages { requestTranslation(of: page, forWriting: part.permissions.contains(.write)) }
-      case .scattered:
-        throw .violation("ring \(index) is not contiguous in the front-end's memory")
+      case .scattered(let pieces):
+        guard let place = joined(pieces, translations) else {
+          throw .violation("ring \(index) is scattered over memory that cannot be mapped page by page")
+        }
+        places.append(place)
       }
     }
     if places.count == parts.count {
@@ -58,5 +61,15 @@ extension Session {
     }
     untranslated.insert(index)
     return nil
+  }
+
+  /// Where scattered parts of a ring are contiguous after all. Asked again, the same mapping serves.
+  private func joined(_ pieces: [JoinedMapping.Piece], _ translations: TranslationCache)
+    -> UnsafeMutableRawPointer?
+  {
+    if let known = joinedParts.first(where: { $0.pieces == pieces }) { return known.mapping.start }
+    guard let mapping = translations.join(pieces) else { return nil }
+    joinedParts.append((pieces, mapping))
+    return mapping.start
   }
 }

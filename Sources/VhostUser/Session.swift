@@ -66,6 +66,8 @@ public final class Session {
   var logMapping: DirtyLogMapping?
   var channel = BackendChannel()
   var misses = TranslationMisses()
+  /// Parts of rings whose pages a vIOMMU scattered, in use until poll threads stop.
+  var joinedParts: [(pieces: [JoinedMapping.Piece], mapping: JoinedMapping)] = []
   /// Rings that are only waiting for the translations of their addresses.
   var untranslated: Set<Int> = []
   /// Maps were published since the owner was last told.
@@ -98,10 +100,11 @@ public final class Session {
     return vrings.contains(where: \.isStarted) ? .running : .configured
   }
 
-  /// The log of writes to guest memory; nil unless LOG_ALL is acknowledged and there is one.
+  /// The log of writes to guest memory; nil unless LOG_ALL is acknowledged and there is one. Valid until the owner is
+  /// next told to quiesce, for the rings whose layouts were asked for before.
   public var dirtyLog: DirtyLog? {
     guard let memory, features?.contains(.logAll) == true else { return nil }
-    return logMapping?.log(for: memory)
+    return logMapping?.log(for: memory, joinedParts.map(\.mapping))
   }
 
   /// Whether frames may move on ring `index`.
@@ -145,6 +148,8 @@ public final class Session {
     owner?.quiesce(self)
     isQuiet = true
     translations?.release()
+    logMapping?.forgetLogs()
+    joinedParts = []
   }
 
   private func handle(_ message: Message) throws(SessionError) {
@@ -198,6 +203,7 @@ public final class Session {
   public func end() {
     for index in vrings.indices { vrings[index] = Vring() }
     translations = nil
+    joinedParts = []
     misses.forgetAll()
     untranslated = []
     channel.close()

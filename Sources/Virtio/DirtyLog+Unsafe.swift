@@ -68,6 +68,8 @@ public struct DirtyLog {
 public final class DirtyLogMapping {
   private let mapping: GuardedMapping
   private let fault = FaultFlag()
+  /// What logs that know of memory mapped twice look it up in.
+  private var tables: [MapTable] = []
   /// Bytes.
   public let size: UInt64
 
@@ -81,13 +83,23 @@ public final class DirtyLogMapping {
   /// Whether every page of `memory` has a bit.
   public func covers(_ memory: GuestMemory) -> Bool { memory.lastAddress >> 15 < size }
 
-  /// For poll threads that write to `memory`; nil when it is not covered. Valid while both objects live.
+  /// For poll threads that write to `memory`, also by way of what is mapped a second time; nil when it is not covered.
+  /// Valid while all these objects live, until `forgetLogs`.
   // SAFETY: the mapping has `size` bytes, eight bits each.
-  public func log(for memory: GuestMemory) -> DirtyLog? {
+  public func log(for memory: GuestMemory, _ joined: [JoinedMapping] = []) -> DirtyLog? {
     guard covers(memory) else { return nil }
+    var map = memory.map
+    if !joined.isEmpty {
+      let table = MapTable(
+        memory.regions + joined.flatMap(\.regions), fault: memory.fault, isTranslated: false)
+      tables.append(table)
+      map = table.map.pointee
+    }
     let (pages, overflow) = size.multipliedReportingOverflow(by: 8)
     return DirtyLog(
-      bits: mapping.start, pageCount: overflow ? .max : pages, memory: memory.map,
-      fault: UnsafePointer(fault.word))
+      bits: mapping.start, pageCount: overflow ? .max : pages, memory: map, fault: UnsafePointer(fault.word))
   }
+
+  /// No poll thread has a log any more.
+  public func forgetLogs() { tables = [] }
 }

@@ -23,6 +23,8 @@ final class FaultFlag {
 final class GuardedMapping {
   /// The first byte asked for; the mapping may begin before it.
   let start: UnsafeMutableRawPointer
+  /// The size of the file's pages.
+  let pageSize: UInt64
   private let base: UnsafeMutableRawPointer
   private let length: Int
   private let slot: Int32
@@ -53,6 +55,7 @@ final class GuardedMapping {
       munmap(base, length)
       throw GuestMemoryError("more than \(CL_GUEST_FAULT_SLOTS) guest memory regions are mapped")
     }
+    pageSize = granule
     self.base = base
     self.length = length
     self.slot = slot

@@ -45,6 +45,8 @@ public final class GuestMemory {
   /// The regions as described.
   public let descriptions: [GuestRegionDescription]
 
+  /// In the order of their guest addresses.
+  let regions: [GuestRegion]
   private let mappings: [GuardedMapping]
   private let publication: MapPublication
   let fault: FaultFlag
@@ -74,7 +76,8 @@ public final class GuestMemory {
         guestAddress: description.guestAddress, size: description.size,
         userAddress: description.userAddress, host: UInt64(UInt(bitPattern: mapping.start)))
     }
-    publication = MapPublication(regions.sorted { $0.guestAddress < $1.guestAddress }, fault: fault)
+    self.regions = regions.sorted { $0.guestAddress < $1.guestAddress }
+    publication = MapPublication(self.regions, fault: fault)
     map = publication.map
     published = publication.published
   }
@@ -107,6 +110,9 @@ public final class GuestMemory {
 
   /// Whether a page of the memory went away under an access.
   public var hasFaulted: Bool { map.hasFaulted }
+
+  /// Whether some of it cannot be mapped in parts of 4 KiB.
+  var hasHugePages: Bool { mappings.contains { $0.pageSize > 4096 } }
 
   /// The last guest-physical address that is memory.
   public var lastAddress: UInt64 { descriptions.map { $0.guestAddress + ($0.size - 1) }.max() ?? 0 }

@@ -28,8 +28,8 @@ public final class TranslationCache {
     case found(UnsafeMutableRawPointer)
     /// Parts of it are not translated, or not with these permissions: the first address of each such 4 KiB page.
     case missing([UInt64])
-    /// It is translated, but its parts are not adjacent in this process.
-    case scattered
+    /// It is translated, but to pieces of guest memory that are not adjacent in this process: see `JoinedMapping`.
+    case scattered([JoinedMapping.Piece])
   }
 
   struct Entry: Equatable {
@@ -168,11 +168,10 @@ public final class TranslationCache {
   // SAFETY: entries lie within guest memory's mappings, so what they translate is mapped.
   public func translate(_ address: UInt64, _ length: UInt64, _ permissions: Permissions) -> Lookup {
     let (last, overflow) = address.addingReportingOverflow(length &- 1)
-    guard length > 0, !overflow else { return .scattered }
+    guard length > 0, !overflow else { return .scattered([]) }
     var position = index(endingAtOrAfter: address)
     var at = address
-    var host: UInt64?
-    var isContiguous = true
+    var pieces: [JoinedMapping.Piece] = []
     var missing: [UInt64] = []
     while true {
       let end: UInt64
@@ -180,9 +179,7 @@ public final class TranslationCache {
         let entry = entries[position]
         end = min(last, entry.last)
         if entry.permissions.isSuperset(of: permissions) {
-          let here = entry.host &+ (at - entry.first) &- (at - address)
-          isContiguous = isContiguous && (host ?? here) == here
-          host = here
+          JoinedMapping.append(entry.host &+ (at - entry.first), end - at + 1, to: &pieces)
         } else {
           missing += Self.pages(at, end)
         }
@@ -195,10 +192,15 @@ public final class TranslationCache {
       at = end + 1
     }
     if !missing.isEmpty { return .missing(missing) }
-    guard isContiguous, let host, let pointer = UnsafeMutableRawPointer(bitPattern: UInt(host)) else {
-      return .scattered
+    guard pieces.count == 1, let pointer = UnsafeMutableRawPointer(bitPattern: UInt(pieces[0].host)) else {
+      return .scattered(pieces)
     }
     return .found(pointer)
+  }
+
+  /// Maps scattered `pieces` in a row; nil when that is not possible.
+  public func join(_ pieces: [JoinedMapping.Piece]) -> JoinedMapping? {
+    memory.flatMap { JoinedMapping(pieces, of: $0) }
   }
 
   /// `first`, and the beginnings of the 4 KiB pages up to `last`: not more of them than a ring can have.

@@ -196,6 +196,31 @@ import VirtioTesting
     #expect(guest.fixture.settle() == nil)
   }
 
+  /// Guests allocate the pages of a large ring one by one.
+  @Test func `a ring whose pages are scattered is served, and logged`() throws {
+    let guest = try Guest(ringSize: 1024)
+    try guest.start()
+    // 16 KiB of descriptors: each page where the one before the last is.
+    let pages = (0..<4).map { guest.queue.descriptors + UInt64($0) << 12 }
+    for (index, page) in pages.enumerated() {
+      let update = TranslationMessage(
+        .update, address: Self.shift + page, size: 4096, user: guest.ram.userAddress(pages[3 - index]),
+        permissions: 3)
+      #expect(try guest.fixture.frontEnd.command(.iotlbMessage, update.bytes) == 0)
+    }
+    #expect(try guest.update(Self.shift + guest.queue.available, 16384) == 0)
+    #expect(try guest.update(Self.shift + guest.queue.used, 16384) == 0)
+    let layout = try #require(try guest.fixture.session.layout(of: 1))
+    guest.ram.store64(0x1234_5678, at: pages[3])
+    guest.ram.store64(0x8765_4321, at: pages[0] + 8)
+    #expect(layout.descriptors.load(as: UInt64.self) == 0x1234_5678)
+    #expect(layout.descriptors.load(fromByteOffset: 3 << 12 + 8, as: UInt64.self) == 0x8765_4321)
+    #expect(try guest.fixture.session.layout(of: 1)?.descriptors == layout.descriptors, "mapped once")
+    // When it is invalidated, nothing of it stays mapped.
+    #expect(try guest.invalidate(Self.shift + pages[0], 4096) == 0)
+    #expect(mappedBytes(guest.ram.file.raw) == 2 * UInt64(guest.ram.size))
+  }
+
   @Test func `translations go with the memory they led to`() throws {
     let guest = try Guest()
     try guest.start()

@@ -19,3 +19,6 @@ void cl_name_current_thread(const char *name);
 // The calling thread's network namespace: a new one of its own, or the one `fd` refers to. 0 or -1 with errno.
 int cl_unshare_network(void);
 int cl_enter_network(int fd);
+// Maps pages that are mapped shared at `source` a second time, in place of what is at `target`; not huge ones. 0, or -1
+// when nothing has changed, or -2 when that failed halfway and what is at `target` may be somebody else's by now.
+int cl_map_again(void *source, size_t length, void *target);
