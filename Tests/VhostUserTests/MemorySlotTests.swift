@@ -73,7 +73,7 @@ import VirtioTesting
     #expect(fixture.settle() == nil)
   }
 
-  @Test func `Row 1 and Row 4: slots that contradict each other or their descriptors are refused`() throws {
+  @Test func `Row 1: slots that contradict each other or their descriptors are refused`() throws {
     func refuse(
       _ what: String, _ request: Request, _ change: (inout GuestRegionDescription) -> Void,
       descriptors: Int = 1
