@@ -24,6 +24,7 @@ public struct RuntimeCommands {
       ControlCommand("fdb/flush", usage: "[BRIDGE]", arguments: 0...1, flushAddresses),
       shows("ports/show", "[BRIDGE]", ports),
       shows("stats/show", "[PORT]", statistics),
+      shows("stats/queues", "[PORT]", queueStatistics),
     ] + flowCommands + groupCommands + pollThreadCommands
   }
 
@@ -143,15 +144,34 @@ extension RuntimeCommands {
     return table
   }
 
-  private func statistics(ofPort name: String) throws(ControlError) -> TextTable {
+  /// Of all ports that tell, or of one.
+  private func queueStatistics(_ name: String?) throws(ControlError) -> TextTable {
+    var queues = QueueTable()
+    if let name {
+      queues.append(name, try attached(name).port.queueStatistics)
+    } else {
+      for interface in interfaces(on: nil) {
+        guard let port = reconciler.condition(of: interface.name)?.attached?.port else { continue }
+        queues.append(interface.name, port.queueStatistics)
+      }
+    }
+    return queues.table
+  }
+
+  /// The port called `name`.
+  private func attached(_ name: String) throws(ControlError) -> (id: PortID, port: any Port) {
     guard let condition = reconciler.condition(of: name) else {
       throw ControlError("there is no port \(printable(name))\n")
     }
-    guard let port = condition.attached?.id else {
+    guard let attached = condition.attached else {
       throw ControlError("port \(name) is not set up: \(condition.error ?? "it has failed")\n")
     }
+    return attached
+  }
+
+  private func statistics(ofPort name: String) throws(ControlError) -> TextTable {
     var table = TextTable([("counter", .left), ("value", .right)])
-    let statistics = datapath.statistics(of: port)
+    let statistics = datapath.statistics(of: try attached(name).id)
     for (counter, value) in StatusColumns.counters(statistics) {
       table.append([.string(counter), count(value)])
     }

@@ -63,9 +63,11 @@ enum StatusColumns {
     ]
   }
 
-  /// Interface.statistics under Open vSwitch's names, and each reason for a drop under its own.
-  static func statistics(_ statistics: PortStatistics) -> Datum {
-    Datum(map: counters(statistics).map { (.string($0), .integer(Int64(clamping: $1))) })
+  /// Interface.statistics under Open vSwitch's names, each reason for a drop under its own, and what the port tells of
+  /// its queues.
+  static func statistics(_ statistics: PortStatistics, queues: [(name: String, value: UInt64)] = []) -> Datum
+  {
+    Datum(map: (counters(statistics) + queues).map { (.string($0), .integer(Int64(clamping: $1))) })
   }
 
   static func counters(_ statistics: PortStatistics) -> [(name: String, value: UInt64)] {

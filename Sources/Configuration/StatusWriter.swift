@@ -1,5 +1,6 @@
 import Linux
 import OVSDB
+import Ports
 
 /// Writes how the switch stands into the database: whatever differs there, in one transaction at a time.
 ///
@@ -51,10 +52,15 @@ final class StatusWriter {
   func updateStatistics() {
     statistics = [:]
     for interface in reconciler.desired.interfaces.values {
-      guard let id = reconciler.condition(of: interface.name)?.attached?.id else { continue }
-      statistics[interface.row] = StatusColumns.statistics(datapath.statistics(of: id))
+      statistics[interface.row] = currentStatistics(reconciler.condition(of: interface.name))
     }
     suspectAll()
+  }
+
+  /// Interface.statistics as it is now; nil without a port.
+  private func currentStatistics(_ condition: Reconciler.Condition?) -> Datum? {
+    guard let (id, port) = condition?.attached else { return nil }
+    return StatusColumns.statistics(datapath.statistics(of: id), queues: port.queueStatistics)
   }
 
   /// Has these interfaces compared by the next `write`.
@@ -129,9 +135,7 @@ final class StatusWriter {
       guard accepted || reconciler.desired.refusals[row] != nil || suspects == nil else { continue }
       let condition = accepted ? reconciler.condition(of: name) : nil
       // A port has counters from the moment it is there, not from the next period on.
-      if statistics[row] == nil, let id = condition?.attached?.id {
-        statistics[row] = StatusColumns.statistics(datapath.statistics(of: id))
-      }
+      if statistics[row] == nil { statistics[row] = currentStatistics(condition) }
       let columns = StatusColumns.interface(
         refusal: reconciler.desired.refusals[row], condition, statistics[row])
       wanted.append(("Interface", row, columns))

@@ -51,6 +51,9 @@ public protocol Port: AnyObject {
   var status: PortStatus { get }
   /// Frames the kernel dropped before a poll thread came for them, since the port was made.
   var missedFrames: UInt64 { get }
+  /// Counters of single queues since the port was made: `rx_q0_packets`, of receive queue 0, or `tx_q3_bytes`, of
+  /// transmit queue 3. They belong to Interface.statistics, beside those of the port.
+  var queueStatistics: [(name: String, value: UInt64)] { get }
 
   /// Opens whatever the port needs and begins. A port whose other side is not there yet (no front-end connected)
   /// has started all the same; what is wrong meanwhile is in `status.error`.
@@ -64,6 +67,7 @@ public protocol Port: AnyObject {
 extension Port {
   public var transmitQueueCount: Int { 1 }
   public var missedFrames: UInt64 { 0 }
+  public var queueStatistics: [(name: String, value: UInt64)] { [] }
 }
 
 /// What a user asked for: an Interface row, reduced to what ports need.

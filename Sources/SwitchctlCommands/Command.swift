@@ -54,6 +54,13 @@ struct Command: Sendable {
     }
   }
 
+  /// Whether its options may also follow its name. `ovs-ofctl` takes them anywhere, and what its commands are about
+  /// never begins with a dash.
+  var takesFollowingOptions: Bool {
+    if case .conversation = execution { return true }
+    return group == .flow
+  }
+
   /// `[--may-exist] add-br BRIDGE`.
   var synopsis: String {
     (options.map { "[\($0.usage)]" } + [name] + (usage.isEmpty ? [] : [usage])).joined(separator: " ")

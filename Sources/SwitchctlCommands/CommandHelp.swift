@@ -22,7 +22,8 @@ struct CommandHelp: Sendable {
     "show": .init(
       "print an overview of the configuration",
       "Prints bridges, their ports and interfaces, with types, options, and the error of every interface that",
-      "could not be set up.",
+      "could not be set up. Of a vhost-user port also whether its guest is connected and since when, or why not,",
+      "and what was agreed with it: ring layout, queue pairs, ring sizes, features.",
       example: "switchctl show"),
     "emer-reset": .init(
       "reset the configuration to a clean state",
@@ -205,7 +206,9 @@ struct CommandHelp: Sendable {
       example: "switchctl ports br0"),
     "stats": .init(
       "print the counters of ports", "Prints frames, bytes, drops and errors of the port, or of all ports.",
-      example: "switchctl --format=json stats vm1"),
+      "With --queues a line for each queue of the port, or of all ports that count by queue; counters that are zero",
+      "for all of them are left out.",
+      example: "switchctl stats --queues vm1"),
     "pmd-stats": .init(
       "print the load of poll threads and receive queues",
       "Prints how each poll thread and each receive queue worked during the last 5 seconds, or SECONDS (1 to 60): frames",

@@ -208,7 +208,9 @@ extension Command {
     Command("fdb", "[BRIDGE]", 0...1, calls: "fdb/show"),
     Command("fdb-flush", "[BRIDGE]", 0...1, calls: "fdb/flush"),
     Command("ports", "[BRIDGE]", 0...1, calls: "ports/show"),
-    Command("stats", "[PORT]", 0...1, calls: "stats/show"),
+    Command(
+      "stats", "[PORT]", 0...1, [OptionSyntax("queues", "the counters of each queue")], group: .runtime,
+      StatsCommand.run),
     Command("pmd-stats", "[SECONDS]", 0...1, calls: "pmd-stats"),
     Command("pmd-rxq-show", "[SECONDS]", 0...1, calls: "pmd-rxq-show"),
     Command("flow-cache", "", 0...0, calls: "flow-cache"),
@@ -231,13 +233,13 @@ extension Command {
       execution: .transaction(access, prerequisites, run))
   }
 
-  /// A command on flows that takes more than one request, or has something to do itself.
+  /// A command to the running switch that has options, takes more than one request, or has something to do itself.
   fileprivate init(
     _ name: String, _ usage: String, _ arguments: ClosedRange<Int>, _ options: [OptionSyntax],
-    _ conversation: @escaping Conversation
+    group: Group = .flow, _ conversation: @escaping Conversation
   ) {
     self.init(
-      name: name, usage: usage, arguments: arguments, options: options, group: .flow,
+      name: name, usage: usage, arguments: arguments, options: options, group: group,
       execution: .conversation(conversation))
   }
 

@@ -133,14 +133,14 @@ struct Invocation {
         helpTopic = try Self.helpTopic(name, group)
         return
       }
-      if Command.named(name)?.group == .flow { try takeFollowingOptions(&group, &pending) }
+      if Command.named(name)?.takesFollowingOptions == true { try takeFollowingOptions(&group, &pending) }
       requests.append(try Self.request(name, Array(group), pending))
       pending = []
     }
     if requests.isEmpty { throw Self.missingCommand }
   }
 
-  /// `ovs-ofctl` takes options anywhere, and no flow begins with a dash.
+  /// Takes the options between a command's arguments.
   private mutating func takeFollowingOptions(
     _ words: inout ArraySlice<String>, _ own: inout [(name: String, value: String?)]
   ) throws(CommandError) {

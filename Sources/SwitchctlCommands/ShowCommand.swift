@@ -9,13 +9,17 @@ enum ShowCommand {
     /// Nil: headed by its UUID.
     let name: String?
     let columns: [String]
+    /// A map of which only some is shown, and how.
+    var summary: (column: String, lines: @Sendable ([String: String]) -> [String])?
   }
 
   private static let levels = [
     Level(table: "Open_vSwitch", name: nil, columns: ["manager_options", "bridges", "ovs_version"]),
     Level(table: "Bridge", name: "name", columns: ["controller", "fail_mode", "datapath_type", "ports"]),
     Level(table: "Port", name: "name", columns: ["tag", "trunks", "interfaces"]),
-    Level(table: "Interface", name: "name", columns: ["type", "options", "error", "bfd_status"]),
+    Level(
+      table: "Interface", name: "name", columns: ["type", "options", "error", "bfd_status"],
+      summary: ("status", GuestSummary.lines)),
     Level(table: "Controller", name: "target", columns: ["is_connected"]),
     Level(table: "Manager", name: "target", columns: ["is_connected"]),
   ]
@@ -26,7 +30,8 @@ enum ShowCommand {
     _ selection: inout Selection, _: Invocation.Request, _ schema: DatabaseSchema
   ) {
     for level in levels {
-      selection.add(level.table, level.columns + (level.name.map { [$0] } ?? []), schema)
+      let others = [level.name, level.summary?.column].compactMap { $0 }
+      selection.add(level.table, level.columns + others, schema)
     }
   }
 
@@ -51,6 +56,9 @@ enum ShowCommand {
       } else if datum != column.type.defaultDatum {
         context.output.line("\(indent)    \(name): \(ValueText.text(datum, column.type))")
       }
+    }
+    if let (column, lines) = level.summary, table[column: column] != nil {
+      for line in lines(context.copy[row, column].stringMap) { context.output.line("\(indent)    \(line)") }
     }
   }
 

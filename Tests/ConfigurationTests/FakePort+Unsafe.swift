@@ -7,6 +7,7 @@ final class FakePort: Port {
   private(set) var isClosed = false
   private(set) var reconfigurations = 0
   var status = PortStatus()
+  var queueStatistics: [(name: String, value: UInt64)] = []
   /// What `start` says, when it is to fail.
   var startError: PortError?
   /// Whether altered options can be applied in place, and whether trying fails.

@@ -61,6 +61,29 @@ struct ProgramTests {
     #expect(Invoked("add-port", "--help", loop: loop).status == .code(0))
   }
 
+  @Test func `A guest's state stands below its interface`() throws {
+    let server = try ProductServer(loop)
+    let database = "--db=unix:\(server.socket)"
+    let made = Invoked(
+      database, "--no-wait", "add-br", "br0", "--", "add-port", "br0", "vm1", "--", "set", "Interface", "vm1",
+      "type=vhost-user", "status:mode=server", "status:socket=/run/vm1", "status:connects=0",
+      "status:status=disconnected", loop: loop)
+    #expect(made.status == .code(0), "\(made.errors)")
+    #expect(
+      Invoked(database, "show", loop: loop).output.hasSuffix(
+        """
+            Bridge br0
+                Port br0
+                    Interface br0
+                        type: internal
+                Port vm1
+                    Interface vm1
+                        type: vhost-user
+                        guest: none yet (server, /run/vm1)
+
+        """))
+  }
+
   // MARK: The control socket
 
   @Test func controlCommands() throws {
@@ -97,6 +120,25 @@ struct ProgramTests {
     let gone = Invoked(rundir, "fdb", loop: loop)
     #expect(gone.status == .code(1))
     #expect(gone.errors.contains("is it running?"))
+  }
+
+  @Test func `The counters of queues are asked for by an option, before the name or after`() throws {
+    let server = try ControlServer(loop, path: directory.file("switchd.42.ctl"), program: "switchd") {}
+    defer { server.close() }
+    for name in ["stats/show", "stats/queues"] {
+      server.add(
+        ControlCommand(name, arguments: 0...2) { arguments throws(ControlError) in "\(name) \(arguments)\n" })
+    }
+    #expect(try Subprocess(["sh", "-c", "echo 42 > \(directory.file("switchd.pid"))"]).wait() == 0)
+    let rundir = "--rundir=\(directory.path)"
+    #expect(Invoked(rundir, "stats", loop: loop).output == "stats/show []\n")
+    #expect(Invoked(rundir, "stats", "--queues", loop: loop).output == "stats/queues []\n")
+    #expect(Invoked(rundir, "stats", "--queues", "vm1", loop: loop).output == "stats/queues [\"vm1\"]\n")
+    #expect(Invoked(rundir, "--queues", "stats", "vm1", loop: loop).output == "stats/queues [\"vm1\"]\n")
+    #expect(
+      Invoked(rundir, "-f", "json", "stats", "vm1", loop: loop).output
+        == "stats/show [\"vm1\", \"--format=json\"]\n")
+    #expect(Invoked(rundir, "stats", "--queue-pairs", loop: loop).status == .code(2))
   }
 
   @Test func noDaemon() {
