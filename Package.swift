@@ -65,7 +65,7 @@ let package = Package(
     module("Seeded", []),
     module("PacketTesting", ["Seeded", "Packet"]),
     module("FlowTesting", ["Seeded", "Flow", "PacketTesting"]),
-    tests("LinuxTests", ["Linux"]),
+    tests("LinuxTests", ["Linux", "CLinux"]),
     tests("PacketTests", ["Seeded", "Packet", "PacketTesting"]),
     tests("VirtioTests", ["Seeded", "Virtio", "VirtioTesting", "Linux", "Packet", "CLinux"]),
     tests(
