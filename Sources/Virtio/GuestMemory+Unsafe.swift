@@ -91,17 +91,14 @@ public final class GuestMemory {
     return GuestMemory(descriptions + [description], mappings + [mapping], fault)
   }
 
-  /// The same memory without one region, known by guest address, user address and size; nil when it was the last.
-  /// The region is unmapped when this object and all others that share it are gone.
-  public func removing(_ description: GuestRegionDescription) throws(GuestMemoryError) -> GuestMemory? {
+  /// The same memory without one region, known by guest address, user address and size: nil when it was the last,
+  /// this object when it is not there. The region is unmapped when all objects that share it are gone.
+  public func removing(_ description: GuestRegionDescription) -> GuestMemory? {
     let index = descriptions.firstIndex {
       $0.guestAddress == description.guestAddress && $0.userAddress == description.userAddress
         && $0.size == description.size
     }
-    guard let index else {
-      throw GuestMemoryError(
-        "there is no memory region of \(description.size) bytes at guest address \(description.guestAddress)")
-    }
+    guard let index else { return self }
     var (descriptions, mappings) = (descriptions, mappings)
     descriptions.remove(at: index)
     mappings.remove(at: index)

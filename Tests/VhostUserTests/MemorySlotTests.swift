@@ -73,6 +73,25 @@ import VirtioTesting
     #expect(fixture.settle() == nil)
   }
 
+  /// As QEMU before 8.0 does for each queue pair.
+  @Test func `a change of memory that is said again changes nothing`() throws {
+    let (fixture, driver) = try running()
+    let frontEnd = fixture.frontEnd!
+    let upper = driver.ram.regions[1]
+    #expect(try frontEnd.command(.addMemoryRegion, region(upper), [driver.ram.file.raw]) == 0)
+    #expect(fixture.session.memory?.descriptions == driver.ram.regions)
+    #expect(mappedBytes(driver.ram.file.raw) == 2 * UInt64(driver.ram.size))
+    // Half of it takes its place, and the whole is taken away once more.
+    var half = upper
+    half.size /= 2
+    #expect(try frontEnd.command(.removeMemoryRegion, region(upper)) == 0)
+    #expect(try frontEnd.command(.addMemoryRegion, region(half), [driver.ram.file.raw]) == 0)
+    #expect(try frontEnd.command(.removeMemoryRegion, region(upper)) == 0)
+    #expect(fixture.session.memory?.descriptions == [driver.ram.regions[0], half])
+    #expect(openCopies(driver.ram.file.raw) == 1)
+    #expect(fixture.settle() == nil)
+  }
+
   @Test func `Row 1: slots that contradict each other or their descriptors are refused`() throws {
     func refuse(
       _ what: String, _ request: Request, _ change: (inout GuestRegionDescription) -> Void,
@@ -95,7 +114,6 @@ import VirtioTesting
       region.guestAddress = 1 << 40
       region.userAddress = 1 << 40
     }
-    try refuse("the same again", .addMemoryRegion, { _ in })
     try refuse("the same guest address", .addMemoryRegion, { $0.userAddress = 1 << 40 })
     try refuse("the same user address", .addMemoryRegion, { $0.guestAddress = 1 << 40 })
     try refuse("no descriptor", .addMemoryRegion, elsewhere, descriptors: 0)
@@ -118,8 +136,6 @@ import VirtioTesting
         elsewhere(&$0)
         $0.size = 0
       })
-    try refuse("not there", .removeMemoryRegion, elsewhere)
-    try refuse("half of it", .removeMemoryRegion, { $0.size /= 2 })
     try refuse("two descriptors to remove by", .removeMemoryRegion, { _ in }, descriptors: 2)
   }
 

@@ -127,14 +127,14 @@ import VirtioTesting
     // What is removed is known without its offset.
     var named = regions[1]
     named.fileOffset = 0x5000
-    let less = try #require(try more.removing(named))
+    let less = try #require(more.removing(named))
     #expect(less.descriptions == [regions[0], regions[2], slot])
     #expect(less.map.translate(0x12000, 1) == nil)
     #expect(less.map.translate(0, 0x2000) == more.map.translate(0, 0x2000))
-    #expect(try less.removing(regions[0])?.removing(regions[2])?.removing(slot) == nil)
+    #expect(less.removing(regions[0])?.removing(regions[2])?.removing(slot) == nil)
   }
 
-  @Test func `Row 1: a region is added or removed only if the whole table stays sound`() throws {
+  @Test func `Row 1: a region is added only if the whole table stays sound`() throws {
     let (memory, regions) = try makeMemory()
     let file = try makeMemoryFile(name: "slot", size: 0x2000)
     func refuse(_ guest: UInt64, _ size: UInt64, _ user: UInt64, _ offset: UInt64 = 0) {
@@ -155,7 +155,7 @@ import VirtioTesting
     {
       var region = regions[0]
       region[keyPath: change] += 0x1000
-      #expect(throws: GuestMemoryError.self) { try memory.removing(region) }
+      #expect(memory.removing(region) === memory)
     }
   }
 
