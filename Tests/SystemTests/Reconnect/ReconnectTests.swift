@@ -45,6 +45,7 @@ extension System {
             // With frames under way, and without.
             if index % 2 == 0 { exchange.leaveUnderWay() } else { try exchange.settle() }
             try exchange.interrupt(interruption)
+            try exchange.settle()
             try exchange.run(rounds: 3)
             try exchange.settle()
           } catch { throw HarnessError("\(kind.testDescription), \(interruption): \(error)") }

@@ -54,10 +54,10 @@ final class Testpmd {
       // One processor: on a machine with two the switch gets the other.
       ["stdbuf", "-oL", "dpdk-testpmd", "--lcores=0@0,1@0", "--no-pci", "--iova-mode=va", "--no-huge"]
         + [
-          "-m", "256", "--no-telemetry", "--file-prefix=\(name.split(separator: "/").joined(separator: "-"))",
+          "-m", "512", "--no-telemetry", "--file-prefix=\(name.split(separator: "/").joined(separator: "-"))",
         ]
         + ["--log-level=pmd.net.virtio.init:info", "--force-max-simd-bitwidth=512"] + ports
-        + ["--", "-i", "--nb-cores=1", "--total-num-mbufs=32768", "--rxq=\(queues)", "--txq=\(queues)"]
+        + ["--", "-i", "--nb-cores=1", "--total-num-mbufs=65536", "--rxq=\(queues)", "--txq=\(queues)"]
         + ["--rxd=1024", "--txd=1024"] + peers,
       standardInput: name + ".in", standardOutput: output)
   }

@@ -75,15 +75,25 @@ final class TestpmdPairs {
   func run(_ row: Int, _ mode: Testpmd.Mode) throws {
     let ports = [2 * row, 2 * row + 1]
     let before = try testpmd.statistics()
+    func moved() throws -> Int {
+      let now = try testpmd.statistics()
+      return ports.map { port in
+        let difference = now[port, default: .init()] - before[port, default: .init()]
+        return mode.receives ? difference.received : difference.sent
+      }.min() ?? 0
+    }
     try testpmd.start(mode, ports: ports)
     if mode == .rxonly { try broadcast(to: row) }
-    try eventually("\(Self.enough) frames moved in mode \(mode)") {
-      let now = try testpmd.statistics()
-      return ports.allSatisfy { port in
-        guard let now = now[port], let before = before[port] else { return false }
-        let moved = mode.receives ? now.received - before.received : now.sent - before.sent
-        return moved >= Self.enough
+    var last = 0
+    try eventually("\(Self.enough) frames moved in mode \(mode); \(last) did") {
+      let count = try moved()
+      if count == last, mode.circulates {
+        // None is left: a driver whose ring is full drops frames, and a short ring is soon full. Others begin.
+        try testpmd.stop()
+        try testpmd.start(mode, ports: ports)
       }
+      last = count
+      return count >= Self.enough
     }
     try testpmd.stop()
     try testpmd.start(.rxonly, ports: ports)
