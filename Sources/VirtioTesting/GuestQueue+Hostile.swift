@@ -81,6 +81,15 @@ extension GuestQueue {
   /// Goes on `count` slots later, those between being as they are.
   public func skipSlots(_ count: Int) { packed.skip(count) }
 
+  /// The slot `count` positions from where the device notes that it is, and the flags that make a descriptor available
+  /// there.
+  public func slot(fromDevice count: UInt16) -> (slot: UInt16, availableFlags: UInt16) {
+    let noted = deviceEvent.position
+    let position = Int(noted & 0x7FFF) % size + Int(count)
+    let isOddLap = (noted & 1 << 15 == 0) != (position / size % 2 == 1)
+    return (UInt16(position % size), isOddLap ? PackedGuestRing.used : PackedGuestRing.available)
+  }
+
   /// The device's event suppression structure: `off_wrap` and `flags` (virtio 1.3 §2.8.10).
   public var deviceEvent: (position: UInt16, flags: UInt16) { (ram.load16(used), ram.load16(used + 2)) }
 

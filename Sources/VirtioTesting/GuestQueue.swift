@@ -21,6 +21,9 @@ public final class GuestQueue {
 
   public enum Layout: Sendable, CaseIterable {
     case split, packed
+
+    /// What is negotiated for it.
+    public var features: VirtioFeatures { self == .packed ? .packedRing : [] }
   }
 
   public let layout: Layout

@@ -18,7 +18,7 @@ import VirtioTesting
   }
 
   private static let optional: [VirtioFeatures] = [
-    .version1, .mergeableReceiveBuffers, .indirectDescriptors, .eventIndex,
+    .version1, .mergeableReceiveBuffers, .indirectDescriptors, .eventIndex, .packedRing, .inOrder,
   ]
 
   private func features(_ chance: inout Chance) -> VirtioFeatures {
@@ -36,7 +36,7 @@ import VirtioTesting
     return sizes
   }
 
-  @Test(arguments: 0..<12 as Range<UInt64>)
+  @Test(arguments: 0..<24 as Range<UInt64>)
   func everyFrameArrivesOnceAndWhole(_ seed: UInt64) throws {
     var chance = Chance(state: seed &* 0x9E37_79B9_7F4A_7C15 &+ 1)
     let loop = try EventLoop()

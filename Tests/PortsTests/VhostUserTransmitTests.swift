@@ -10,9 +10,11 @@ import VirtioTesting
   static let legacy: VirtioFeatures = [.guestChecksum, .indirectDescriptors]
   static let lengths = [14, 33, 60, 63, 64, 65, 100, 127, 128, 129, 256, 320, 321, 1514]
 
-  @Test(arguments: [VhostUserGuest.modern, legacy, [.version1], [.mergeableReceiveBuffers]])
-  func everyLength(_ features: VirtioFeatures) throws {
-    let guest = try VhostUserGuest(features)
+  @Test(
+    arguments: [VhostUserGuest.modern, legacy, [.version1], [.mergeableReceiveBuffers]],
+    GuestQueue.Layout.allCases)
+  func everyLength(_ features: VirtioFeatures, layout: GuestQueue.Layout) throws {
+    let guest = try VhostUserGuest(features.union(layout.features))
     guest.driver.post(64, sizes: [2048])
     let frames = Self.lengths.map { testFrame($0, seed: $0) }
     guest.harness.transmit(frames)
@@ -26,13 +28,16 @@ import VirtioTesting
   }
 
   /// Header and frame over descriptors of any size; nothing is written past the frame.
-  @Test(arguments: [
-    [12, 2000], [10, 2000], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2000], [70, 70, 2000], [700, 700, 700],
-  ])
-  func chains(_ sizes: [Int]) throws {
+  @Test(
+    arguments: [
+      [12, 2000], [10, 2000], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2000], [70, 70, 2000], [700, 700, 700],
+    ], GuestQueue.Layout.allCases)
+  func `Row 17: a header is written over any number of descriptors`(sizes: [Int], layout: GuestQueue.Layout)
+    throws
+  {
     for features in [VhostUserGuest.modern, Self.legacy] {
       for indirect in [false, true] {
-        let guest = try VhostUserGuest(features)
+        let guest = try VhostUserGuest(features.union(layout.features))
         guest.driver.post(16, sizes: sizes, indirect: indirect)
         let frames = Self.lengths.map { testFrame($0, seed: $0) }
         guest.harness.transmit(frames)
@@ -41,8 +46,9 @@ import VirtioTesting
     }
   }
 
-  @Test func mergeable() throws {
-    let guest = try VhostUserGuest()
+  @Test(arguments: GuestQueue.Layout.allCases)
+  func mergeable(layout: GuestQueue.Layout) throws {
+    let guest = try VhostUserGuest(VhostUserGuest.modern.union(layout.features))
     guest.driver.post(200, sizes: [300])
     let frames = [60, 5000, 64, 20_000, 288, 289].map { testFrame($0, seed: $0) }
     guest.harness.transmit(frames)
@@ -68,8 +74,9 @@ import VirtioTesting
     #expect(rest.allSatisfy { $0 == 0xEE })
   }
 
-  @Test func receiverFull() throws {
-    let guest = try VhostUserGuest()
+  @Test(arguments: GuestQueue.Layout.allCases)
+  func receiverFull(layout: GuestQueue.Layout) throws {
+    let guest = try VhostUserGuest(VhostUserGuest.modern.union(layout.features))
     guest.driver.post(10, sizes: [2048])
     guest.harness.transmit((0..<30).map { testFrame(60, seed: $0) })
     for seed in 0..<10 { #expect(guest.driver.receive(repost: false)?.bytes == testFrame(60, seed: seed)) }
@@ -79,8 +86,9 @@ import VirtioTesting
   }
 
   /// SECURITY: buffers too small for the frame, or for the header, cost frames and nothing else.
-  @Test func bufferTooSmall() throws {
-    let guest = try VhostUserGuest([.version1])
+  @Test(arguments: GuestQueue.Layout.allCases)
+  func bufferTooSmall(layout: GuestQueue.Layout) throws {
+    let guest = try VhostUserGuest(layout.features.union(.version1))
     guest.driver.post(4, sizes: [100])
     guest.harness.transmit([testFrame(60), testFrame(1000), testFrame(88), testFrame(89)])
     #expect(guest.driver.receive()?.bytes == testFrame(60))
@@ -89,8 +97,9 @@ import VirtioTesting
     #expect(guest.harness.counters[.bufferTooSmall] == 2)
   }
 
-  @Test func runtBuffer() throws {
-    let guest = try VhostUserGuest()
+  @Test(arguments: GuestQueue.Layout.allCases)
+  func `Row 17: a receive buffer smaller than the header goes back empty`(layout: GuestQueue.Layout) throws {
+    let guest = try VhostUserGuest(VhostUserGuest.modern.union(layout.features))
     guest.driver.post(1, sizes: [11])
     guest.driver.post(1, sizes: [2048])
     guest.harness.transmit([testFrame(60), testFrame(61)])
@@ -99,8 +108,11 @@ import VirtioTesting
   }
 
   /// SECURITY: mergeable buffers that never suffice: bounded work, and the ring still serves what fits.
-  @Test func mergeableNeverEnough() throws {
-    let guest = try VhostUserGuest(ringSize: 1024)
+  @Test(arguments: GuestQueue.Layout.allCases)
+  func `Row 20: mergeable buffers that never suffice cost the frame, and serve the next`(
+    layout: GuestQueue.Layout
+  ) throws {
+    let guest = try VhostUserGuest(VhostUserGuest.modern.union(layout.features), ringSize: 1024)
     guest.driver.post(1024, sizes: [13])
     guest.harness.transmit([testFrame(65_000)])
     #expect(guest.harness.counters[.bufferTooSmall] == 1)
@@ -108,27 +120,45 @@ import VirtioTesting
     #expect(guest.driver.receive()?.bytes == testFrame(14))
   }
 
-  @Test func badReceiveDescriptors() throws {
-    let guest = try VhostUserGuest()
+  /// Readable; outside memory; address overflow; a bad address without bytes; a table that is none.
+  @Test(arguments: GuestQueue.Layout.allCases)
+  func `Rows 14 and 15: receive descriptors no driver would write cost frames only`(layout: GuestQueue.Layout)
+    throws
+  {
+    let guest = try VhostUserGuest(VhostUserGuest.modern.union(layout.features))
     let queue = guest.driver.receiveQueue
     let good = guest.driver.ram.allocate(2048)
-    // Readable; outside memory; address overflow; a loop; a zero-length element outside memory.
-    queue.setDescriptor(10, address: good, length: 2048, flags: 0, next: 0)
-    queue.setDescriptor(11, address: 1 << 40, length: 2048, flags: 2, next: 0)
-    queue.setDescriptor(12, address: .max - 10, length: 2048, flags: 2, next: 0)
-    queue.setDescriptor(13, address: good, length: 1, flags: 3, next: 13)
-    queue.setDescriptor(14, address: 1 << 40, length: 0, flags: 3, next: 10)
-    for head: UInt16 in 10...14 { queue.offer(head) }
+    let chains: [[RawDescriptor]] = [
+      [RawDescriptor(good, 2048)], [RawDescriptor(1 << 40, 2048, flags: 2)],
+      [RawDescriptor(.max - 10, 2048, flags: 2)],
+      [RawDescriptor(1 << 40, 0, flags: 3), RawDescriptor(good, 2048, flags: 2)],
+      [RawDescriptor(good, 33, flags: 4)],
+    ]
+    let ids = chains.compactMap { queue.offer(raw: $0) }
     queue.publish()
     guest.harness.transmit((0..<5).map { testFrame(60, seed: $0) })
     #expect(guest.harness.counters[.badReceiveDescriptor] == 5)
-    #expect(queue.deviceUsedIndex == 5)
-    for slot in 0..<5 { #expect(queue.usedElement(slot) == (UInt32(10 + slot), 0)) }
+    for id in ids {
+      let done = queue.complete()
+      #expect(done?.head == id && done?.length == 0)
+    }
+    #expect(queue.complete() == nil)
   }
 
-  @Test func acrossRegions() throws {
+  @Test func `Row 15: a receive chain in a circle costs the frame only`() throws {
+    let guest = try VhostUserGuest()
+    let queue = guest.driver.receiveQueue
+    queue.offer(raw: [RawDescriptor(guest.driver.ram.allocate(64), 1, flags: 3, link: 0)])
+    queue.publish()
+    guest.harness.transmit([testFrame(60)])
+    #expect(guest.harness.counters[.badReceiveDescriptor] == 1)
+    #expect(queue.complete()?.length == 0)
+  }
+
+  @Test(arguments: GuestQueue.Layout.allCases)
+  func `Row 13: a frame received across two regions arrives whole`(layout: GuestQueue.Layout) throws {
     let ram = try GuestRAM(shape: .swappedHalves)
-    let guest = try VhostUserGuest(ram: ram)
+    let guest = try VhostUserGuest(VhostUserGuest.modern.union(layout.features), ram: ram)
     for before in [1, 5, 12, 13, 76, 77, 500] {
       let address = ram.border! - UInt64(before)
       #expect(guest.driver.post([.init(address, 1600, isWritable: true)]))
@@ -150,8 +180,9 @@ import VirtioTesting
   }
 
   /// One interrupt for a burst, if the driver wants one.
-  @Test func interruptOncePerBurst() throws {
-    let guest = try VhostUserGuest()
+  @Test(arguments: GuestQueue.Layout.allCases)
+  func `Row 22: an interrupt per frame is one per burst`(layout: GuestQueue.Layout) throws {
+    let guest = try VhostUserGuest(VhostUserGuest.modern.union(layout.features))
     guest.driver.post(64, sizes: [2048])
     guest.driver.receiveQueue.call.drain()
     guest.harness.transmit((0..<20).map { testFrame(60, seed: $0) })

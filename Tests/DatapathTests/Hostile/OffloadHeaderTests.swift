@@ -48,10 +48,14 @@ import VirtioTesting
   @Test(arguments: requests, [true, false])
   func `Row 19: a request that contradicts its frame is dropped by name`(request: Request, able: Bool) throws
   {
+    for layout in GuestQueue.Layout.allCases { try send(request, able, layout) }
+  }
+
+  private func send(_ request: Request, _ able: Bool, _ layout: GuestQueue.Layout) throws {
     let lab = try GuestLab()
-    let sender = try lab.addGuest()
-    let receiver = try lab.addGuest(
-      features: able ? GuestLab.features : [.version1, .mergeableReceiveBuffers])
+    let sender = try lab.addGuest(features: GuestLab.features.union(layout.features))
+    let accepted = able ? GuestLab.features : [.version1, .mergeableReceiveBuffers]
+    let receiver = try lab.addGuest(features: accepted.union(layout.features))
     receiver.driver.post(64, sizes: [2048])
     try lab.introduce(receiver)
     let bytes = Self.tcp(to: receiver.address, from: sender.address, payload: 46)
@@ -73,15 +77,18 @@ import VirtioTesting
   }
 
   /// Any header at all on any frame: forwarded to both kinds of port or dropped by name, and nothing else happens.
-  @Test func `Row 19: random offload headers are forwarded or dropped, and every one is counted`() throws {
+  @Test(arguments: GuestQueue.Layout.allCases)
+  func `Row 19: random offload headers are forwarded or dropped, and every one is counted`(
+    layout: GuestQueue.Layout
+  ) throws {
     let lab = try GuestLab()
-    let sender = try lab.addGuest()
+    let sender = try lab.addGuest(features: GuestLab.features.union(layout.features))
     let able = try lab.addGuest(ringSize: 1024)
     let plain = try lab.addGuest(features: [.version1, .mergeableReceiveBuffers], ringSize: 1024)
     for guest in [able, plain] { guest.driver.post(512, sizes: [2048]) }
     var random = SeededRandom(seed: 19)
     var delivered = 0
-    for round in 1...3000 {
+    for round in 1...2000 {
       let bytes = Self.randomFrame(from: sender.address, &random)
       let request = Self.randomRequest(bytes.count, &random)
       #expect(sender.driver.send(bytes, offload: request, at: Self.end(of: sender, bytes.count)))
@@ -97,7 +104,7 @@ import VirtioTesting
     let counters = lab.statistics(sender)
     let dropped = counters[.badOffload]
     #expect(counters.receiveDrops == dropped)
-    #expect(dropped > 300 && delivered > 300, "\(dropped) dropped, \(delivered) delivered")
+    #expect(dropped > 200 && delivered > 200, "\(dropped) dropped, \(delivered) delivered")
     // What went out as it came was counted once by the sender's port, and is counted once here.
     #expect(UInt64(delivered) == lab.statistics(able)[.transmittedFrames])
     #expect(lab.statistics(able).transmitDrops == 0)

@@ -13,10 +13,12 @@ import VirtioTesting
 /// in which they arrive at one receiver; never in time.
 @Suite("Row 22: kick and interrupt storms") struct StormingGuestTests {
   /// Two guests that never pause, one that sends a little: all to one receiver, whose ring tells who was served when.
-  @Test(arguments: [false, true])
-  func `Row 22: between two bursts of one guest, every other gets one burst`(interrupts: Bool) throws {
+  @Test(arguments: [false, true], GuestQueue.Layout.allCases)
+  func `Row 22: between two bursts of one guest, every other gets one burst`(
+    interrupts: Bool, layout: GuestQueue.Layout
+  ) throws {
     let lab = try GuestLab()
-    var features = GuestLab.features
+    var features = GuestLab.features.union(layout.features)
     if interrupts { features.insert(.eventIndex) }
     let greedy = try (0..<2).map { _ in try lab.addGuest(features: features, ringSize: 1024) }
     let modest = try lab.addGuest()
@@ -58,10 +60,10 @@ import VirtioTesting
 
   /// A guest that writes its kick descriptors as fast as it can, and offers nothing most of the time, while two others
   /// exchange frames: none is lost, none late by more than its turn, and the storm is not even counted as work.
-  @Test(arguments: [1, 2])
-  func `Row 22: a kick storm costs the others no frame`(threads: Int) throws {
+  @Test(arguments: [1, 2], GuestQueue.Layout.allCases)
+  func `Row 22: a kick storm costs the others no frame`(threads: Int, layout: GuestQueue.Layout) throws {
     let lab = try GuestLab(threads: threads)
-    let storming = try lab.addGuest()
+    let storming = try lab.addGuest(features: GuestLab.features.union(layout.features))
     let sender = try lab.addGuest()
     let receiver = try lab.addGuest()
     receiver.driver.post(256, sizes: [2048])
@@ -85,10 +87,12 @@ import VirtioTesting
   }
 
   /// A guest asking for an interrupt for each of its frames, and each frame it receives, gets one per burst.
-  @Test func `Row 22: an interrupt per frame is one per burst`() throws {
+  @Test(arguments: GuestQueue.Layout.allCases)
+  func `Row 22: an interrupt per frame is one per burst`(layout: GuestQueue.Layout) throws {
     let lab = try GuestLab()
-    let sender = try lab.addGuest(ringSize: 1024)
-    let receiver = try lab.addGuest(ringSize: 1024)
+    let features = GuestLab.features.union(layout.features)
+    let sender = try lab.addGuest(features: features, ringSize: 1024)
+    let receiver = try lab.addGuest(features: features, ringSize: 1024)
     receiver.driver.post(1024, sizes: [256])
     try lab.introduce(receiver)
     for _ in 0..<640 { #expect(sender.driver.offer(frame(to: receiver.address, from: sender.address))) }
