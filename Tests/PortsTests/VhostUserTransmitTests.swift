@@ -122,7 +122,7 @@ import VirtioTesting
 
   /// Readable; outside memory; address overflow; a bad address without bytes; a table that is none.
   @Test(arguments: GuestQueue.Layout.allCases)
-  func `Rows 14 and 15: receive descriptors no driver would write cost frames only`(layout: GuestQueue.Layout)
+  func `Row 14: receive descriptors no driver would write cost frames only`(layout: GuestQueue.Layout)
     throws
   {
     let guest = try VhostUserGuest(VhostUserGuest.modern.union(layout.features))
