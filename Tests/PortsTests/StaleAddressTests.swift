@@ -10,12 +10,11 @@ import VirtioTesting
 @Suite struct StaleAddressTests {
   /// What takes a running ring's addresses away.
   enum Ending: CaseIterable {
-    case stopped, ownerReset, deviceReset, reconnected
+    case stopped, deviceReset, reconnected
 
     func end(_ guest: VhostUserGuest) throws {
       switch self {
       case .stopped: _ = try guest.frontEnd.stop()
-      case .ownerReset: try guest.frontEnd.send(.resetOwner)
       case .deviceReset: #expect(try guest.frontEnd.command(.resetDevice) == 0)
       case .reconnected:
         guest.frontEnd = try guest.connect()
