@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 // The completions the kernel lists at the address of a context (fs/aio.c); readers move `head`, as libaio does.
@@ -64,6 +65,12 @@ void cl_signal_peer(int fd) {
   if (submit(fd)) return;
   uint64_t one = 1;
   (void)!write(fd, &one, sizeof one);
+}
+
+uint64_t cl_drain_peer(int fd) {
+  uint64_t count = 0;
+  struct iovec target = {&count, sizeof count};
+  return preadv2(fd, &target, 1, -1, RWF_NOWAIT) == sizeof count ? count : 0;
 }
 
 int cl_peer_signal_is_asynchronous(void) {

@@ -30,6 +30,9 @@ public struct EventFD: ~Copyable {
   /// Whether `signalPeer` can promise that here; else it writes, which a peer can make block.
   public static var signalsPeersWithoutWriting: Bool { cl_peer_signal_is_asynchronous() == 1 }
 
+  /// What an eventfd that a peer shares had accumulated; resets it. Never waits either.
+  public static func drainPeer(_ raw: Int32) -> UInt64 { cl_drain_peer(raw) }
+
   @discardableResult
   public static func drain(_ raw: Int32) -> UInt64 {
     var count: UInt64 = 0

@@ -38,6 +38,16 @@ import Testing
     #expect(EventFD.signalsPeersWithoutWriting)
   }
 
+  /// A peer that empties its eventfd and makes reads of it block.
+  @Test func `taking from an empty eventfd in blocking mode returns`() throws {
+    let event = try EventFD()
+    try #require(fcntl(event.raw, F_SETFL, fcntl(event.raw, F_GETFL) & ~O_NONBLOCK) == 0)
+    #expect(EventFD.drainPeer(event.raw) == 0)
+    for _ in 0..<3 { event.signal() }
+    #expect(EventFD.drainPeer(event.raw) == 3)
+    #expect(EventFD.drainPeer(event.raw) == 0)
+  }
+
   private final class Flag: Sendable {
     private let value = Atomic(false)
     var isSet: Bool { value.load(ordering: .acquiring) }

@@ -35,7 +35,7 @@ final class ReceiveLookahead {
   func watch(_ kick: Int32?, on loop: EventLoop, count: @escaping (UInt64) -> Void) {
     if let kick {
       watch = loop.watch(kick, .read) { [unowned self] _ in
-        count(EventFD.drain(kick))
+        count(EventFD.drainPeer(kick))
         look()
       }
     }

@@ -7,6 +7,7 @@ enum RingViolation: Int {
   case none
   case ringRules
   case memoryTruncated
+  case logTruncated
 
   /// A sentence for the interface's row.
   var sentence: String {
@@ -15,6 +16,7 @@ enum RingViolation: Int {
     case .ringRules:
       "the guest broke a ring's rules: its available index is further ahead, or a chain longer, than the ring is long"
     case .memoryTruncated: "the front-end truncated the guest memory it shares"
+    case .logTruncated: "the front-end truncated the log of changed pages it shares"
     }
   }
 }

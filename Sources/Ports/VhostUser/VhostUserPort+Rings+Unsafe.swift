@@ -99,7 +99,7 @@ extension VhostUserPort: SessionOwner {
     let vring = session.vrings[index]
     let isNew = vring.baseIsNew
     receiver.pointee.attach(
-      queue, maps, features, isPolled: options.isAlwaysPolled || vring.kick == nil,
+      queue, maps, features, log: session.dirtyLog, isPolled: options.isAlwaysPolled || vring.kick == nil,
       discards: !session.isUsable(index))
     if options.isAlwaysPolled { receiver.pointee.wake() }
     if isNew { receiver.pointee.interrupt() }
@@ -160,20 +160,32 @@ extension VhostUserPort: SessionOwner {
     lookaheads[number] = lookahead
   }
 
-  /// Asks for what poll threads could not go on without.
+  /// Asks for what poll threads could not go on without, and again while it does not come: a guest may map later what
+  /// its front-end could not translate when it was asked, and nobody tells of that.
   func requestMissedAddresses() {
+    missTimer?.cancel()
     guard let session, isEngaged else { return }
+    var isWaiting = session.hasUnsentRequests
     for number in 0..<options.queuePairs {
       guard let pair = pointer.pointee.pair(number) else { continue }
       if let address = pair.missedForReading.pointee.address {
         session.requestTranslation(of: address, forWriting: false)
+        isWaiting = true
       }
       if let address = pair.missedForWriting.pointee.address {
         session.requestTranslation(of: address, forWriting: true)
         lookaheads[number]?.look()
+        isWaiting = true
       }
     }
+    session.sendRequests()
+    guard isWaiting else { return }
+    missTimer = loop.after(milliseconds: Self.secondsUnanswered * 1000) { [unowned self] in
+      requestMissedAddresses()
+    }
   }
+
+  private static var secondsUnanswered: Int { 1 }
 
   /// Queues that waited try again.
   public func translationsChanged(_ session: Session) {

@@ -35,7 +35,7 @@ extension VhostUserPort {
   /// Adds the kicks that came by ring `index`. Nobody else empties the eventfd: a poll thread only waits for its edge.
   func countKicks(_ index: Int, _ session: Session) {
     guard let kick = session.vrings[index].kick else { return }
-    let count = EventFD.drain(kick.raw)
+    let count = EventFD.drainPeer(kick.raw)
     if count > 0 { kicks[index, default: 0] &+= count }
   }
 }

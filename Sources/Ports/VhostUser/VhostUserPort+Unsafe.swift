@@ -38,6 +38,7 @@ public final class VhostUserPort: Port {
   public internal(set) var transmitQueueCount = 1
   /// By pair: what asks ahead for the translations of its receive buffers.
   var lookaheads: [Int: ReceiveLookahead] = [:]
+  var missTimer: EventLoop.Timer?
   /// Kicks that came by each ring, as far as they were counted.
   var kicks: [Int: UInt64] = [:]
   private var history = FrontEndHistory()
@@ -125,6 +126,7 @@ public final class VhostUserPort: Port {
     guard !isClosed else { return }
     isClosed = true
     reconnect?.cancel()
+    missTimer?.cancel()
     listenWatch?.cancel()
     signalWatch?.cancel()
     endSession()

@@ -31,6 +31,7 @@ struct VhostUserReceive: ~Copyable {
   private let starts: UnsafeMutablePointer<Start>
   private var taken = 0
   private var maps: UnsafePointer<PublishedMap>?
+  private var log: DirtyLog?
   private var headerLength = 12
   private var allowed: OffloadCapabilities = []
   /// The ring is started but disabled: frames are taken and thrown away (vhost-user, "Ring states").
@@ -75,10 +76,11 @@ struct VhostUserReceive: ~Copyable {
 
   mutating func attach(
     _ queue: consuming Virtqueue, _ maps: UnsafePointer<PublishedMap>, _ features: VirtioFeatures,
-    isPolled: Bool, discards: Bool
+    log: DirtyLog?, isPolled: Bool, discards: Bool
   ) {
     self.queue.initialize(to: queue)
     self.maps = maps
+    self.log = log
     self.isPolled = isPolled
     self.discards = discards
     headerLength = VirtioNetHeader.length(features)
@@ -135,6 +137,7 @@ struct VhostUserReceive: ~Copyable {
     taken = 0
     if queue.pointee.flush() {
       count(queue.pointee.notify() ? .notificationsSent : .notificationsSuppressed, 1, counters)
+      if log?.hasFaulted == true { report(.logTruncated) }
     }
   }
 

@@ -164,6 +164,7 @@ struct VhostUserTransmit: ~Copyable {
     guard queue.pointee.flush() else { return }
     count(queue.pointee.notify() ? .notificationsSent : .notificationsSuppressed, 1, counters)
     if wantsKicks { _ = queue.pointee.arm() }
+    if log?.hasFaulted == true { report(.logTruncated) }
   }
 
   @inline(__always)
