@@ -1,4 +1,4 @@
-/// Ports of the bridge whose front-end the test brings itself.
+/// Ports for guests, of QEMU or played by the test itself.
 extension Lab {
   /// Adds a vhost-user port with its socket at `socket(port)`.
   /// - Parameters:
@@ -6,13 +6,14 @@ extension Lab {
   ///   - columns: settings of the port ("tag=5").
   ///   - settings: columns of its interface ("options:…").
   func addVhostPort(
-    _ port: String, role: Guest.Role = .connects, _ columns: String..., settings: [String] = []
+    _ port: String, role: Guest.Role = .connects, bridge: String = "br0", columns: [String] = [],
+    settings: [String] = []
   ) throws {
     let type =
       role == .connects
       ? ["type=vhost-user"] : ["type=vhost-user-client", "options:vhost-server-path=\(socket(port))"]
     let output = try attempt(
-      ["add-port", "br0", port] + columns + ["--", "set", "Interface", port] + type + settings)
+      ["add-port", bridge, port] + columns + ["--", "set", "Interface", port] + type + settings)
     guard output.succeeded else { throw HarnessError("add-port \(port): \(output)") }
   }
 

@@ -169,10 +169,10 @@ final class Lab {
   /// A port for a guest, and the guest, not yet started.
   func addGuest(
     _ port: String, role: Guest.Role = .connects, bridge: String = "br0", columns: [String] = [],
-    interface: [String] = [], vlan: Int? = nil, mtu: Int? = nil, options: GuestOptions = GuestOptions()
+    settings: [String] = [], vlan: Int? = nil, mtu: Int? = nil, options: GuestOptions = GuestOptions()
   ) throws -> Guest {
     let (address, mac) = nextAddress()
-    try addGuestPort(port, role: role, bridge: bridge, columns: columns, interface: interface)
+    try addVhostPort(port, role: role, bridge: bridge, columns: columns, settings: settings)
     var options = options
     options.role = role
     let guest = try Guest(
@@ -186,7 +186,7 @@ final class Lab {
   func addDestination(_ port: String, of guest: Guest, change: (inout GuestOptions) -> Void = { _ in }) throws
     -> Guest
   {
-    try addGuestPort(port, role: guest.options.role)
+    try addVhostPort(port, role: guest.options.role)
     var options = guest.options
     options.isIncoming = true
     change(&options)
@@ -194,17 +194,5 @@ final class Lab {
       socket: socket(port), mac: guest.mac, address: guest.address, options: options)
     stations.append(destination)
     return destination
-  }
-
-  private func addGuestPort(
-    _ port: String, role: Guest.Role, bridge: String = "br0", columns: [String] = [],
-    interface: [String] = []
-  ) throws {
-    let settings =
-      role == .connects
-      ? ["type=vhost-user"] : ["type=vhost-user-client", "options:vhost-server-path=\(socket(port))"]
-    let output = try attempt(
-      ["add-port", bridge, port] + columns + ["--", "set", "Interface", port] + settings + interface)
-    guard output.succeeded else { throw HarnessError("add-port \(port): \(output)") }
   }
 }

@@ -18,10 +18,10 @@ extension System {
     @Test func `A guest moves to another switch in the middle of a transfer`() throws {
       try withLab { lab in
         try withLab { other in
-          try lab.namespace.addVeth("up", peer: "down", in: other.namespace)
-          try other.namespace.run(["ip", "link", "set", "down", "up"])
-          try lab.ctl("add-port", "br0", "up")
-          try other.ctl("add-port", "br0", "down")
+          try lab.namespace.addVeth("trunk0", peer: "trunk1", in: other.namespace)
+          try other.namespace.run(["ip", "link", "set", "trunk1", "up"])
+          try lab.ctl("add-port", "br0", "trunk0")
+          try other.ctl("add-port", "br0", "trunk1")
           try Matrix.check(Guest.frontEnd, ["migration to another switch"]) {
             try move(CardOptions(), from: lab, to: other, name: "two switches")
           }
@@ -80,7 +80,8 @@ extension System {
     /// The port behind which a switch has learned the guest.
     private func place(of guest: Guest, in lab: Lab) throws -> String? {
       let line = try lab.ctl("fdb", "br0").split(separator: "\n").first { $0.contains(guest.mac) }
-      return line?.split(separator: " ").first.map(String.init)
+      // Port, VLAN, MAC, age, interface, bridge.
+      return line?.split(separator: " ").dropFirst(4).first.map(String.init)
     }
   }
 }

@@ -51,10 +51,9 @@ extension System {
 
     /// The port's row says what the guest agreed to.
     private func checkStatus(_ lab: Lab, _ port: String, _ row: CardOptions) throws {
-      let text = try lab.interface(port, "status:features").filter { $0 != "\"" }
-      let features = VirtioFeatures(rawValue: try #require(UInt64(text.dropFirst(2), radix: 16), "\(text)"))
-      try #require(features.isSuperset(of: row.features.wanted), "\(row): \(text)")
-      try #require(features.isDisjoint(with: row.features.unwanted), "\(row): \(text)")
+      let features = VirtioFeatures(rawValue: try lab.features(port))
+      try #require(features.isSuperset(of: row.features.wanted), "\(row)")
+      try #require(features.isDisjoint(with: row.features.unwanted), "\(row)")
       let size = try lab.interface(port, "status:vring_0_size").filter { $0 != "\"" }
       try #require(size == "\(row.ringSize)", "\(row)")
     }

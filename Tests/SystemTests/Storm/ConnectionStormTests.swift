@@ -12,8 +12,8 @@ extension System {
       throws
     {
       try withLab { lab in
-        for port in ["steady0", "steady1"] { try lab.addVhostPort(port, "tag=1") }
-        for port in 0..<Self.ports { try lab.addVhostPort("storm\(port)", "tag=2") }
+        for port in ["steady0", "steady1"] { try lab.addVhostPort(port, columns: ["tag=1"]) }
+        for port in 0..<Self.ports { try lab.addVhostPort("storm\(port)", columns: ["tag=2"]) }
         let stream = try SteadyStream(from: lab.socket("steady0"), to: lab.socket("steady1"))
         for port in ["steady0", "steady1"] {
           try eventually("\(port) is up") { try lab.interface(port, "link_state") == "up" }

@@ -13,8 +13,8 @@ extension System {
       throws
     {
       try withLab { lab in
-        for port in ["steady0", "steady1"] { try lab.addVhostPort(port, "tag=1") }
-        for port in ["first", "second"] { try lab.addVhostPort(port, "tag=2") }
+        for port in ["steady0", "steady1"] { try lab.addVhostPort(port, columns: ["tag=1"]) }
+        for port in ["first", "second"] { try lab.addVhostPort(port, columns: ["tag=2"]) }
         let stream = try SteadyStream(from: lab.socket("steady0"), to: lab.socket("steady1"))
         for port in ["steady0", "steady1"] {
           try eventually("\(port) is up") { try lab.interface(port, "link_state") == "up" }

@@ -27,7 +27,7 @@ final class TestpmdPairs {
     self.rows = rows
     broadcasts = rows.map { _ in 0 }
     for port in 0..<2 * rows.count {
-      try lab.addVhostPort("p\(port)", role: rows[port / 2].device.role, "tag=\(port / 2 + 1)")
+      try lab.addVhostPort("p\(port)", role: rows[port / 2].device.role, columns: ["tag=\(port / 2 + 1)"])
     }
     launched = rows.count
     marks = (0..<2 * rows.count).map { _ in (.init(), [:]) }
