@@ -4,7 +4,7 @@ extension Lab {
   /// - Parameters:
   ///   - role: which side the front-end is.
   ///   - columns: settings of the port ("tag=5").
-  ///   - settings: columns of its interface ("options:…").
+  ///   - settings: columns of its interface ("mtu_request=9000").
   func addVhostPort(
     _ port: String, role: Guest.Role = .connects, bridge: String = "br0", columns: [String] = [],
     settings: [String] = []

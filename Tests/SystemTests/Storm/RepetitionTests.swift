@@ -19,7 +19,7 @@ extension System {
         try lab.addVhostPort("vm1")
         let driver = try GuestDriver()
         let frontEnd = try ScriptedFrontEnd(connecting: lab.socket("vm1")) { sched_yield() }
-        try frontEnd.negotiate(driver.features, [.replyAcknowledgement, .status, .netMTU, .multiqueue])
+        try frontEnd.negotiate(driver.features, .implemented)
         try frontEnd.start(driver)
         try frontEnd.send(.setStatus, littleEndian(15 as UInt64))
         let process = try #require(lab.switchd?.pid)
@@ -69,7 +69,7 @@ extension System {
       let ring = littleEndian(0 as UInt64)
       let state = VringState(index: 0, number: UInt32(queue.size))
       let answered: [Request] = [
-        .getFeatures, .getProtocolFeatures, .getQueueCount, .getStatus,
+        .getFeatures, .getProtocolFeatures, .getQueueCount, .getStatus, .getMaximumMemorySlots,
       ]
       return answered.map { kind($0, answered: true) } + [
         kind(.setOwner), kind(.setVringKick, ring, [queue.kick.raw]),
@@ -82,13 +82,17 @@ extension System {
           .setMemoryTable, ScriptedFrontEnd.memoryTable(driver.ram.regions),
           driver.ram.regions.map { _ in driver.ram.file.raw }),
         kind(.netSetMTU, littleEndian(1500 as UInt64)), kind(.setStatus, littleEndian(15 as UInt64)),
+        kind(.sendRARP, [2, 0, 0, 0, 0, 9, 0, 0]), kind(.setLogDescriptor, [], [queue.call.raw]),
+        kind(
+          .getConfig, ScriptedFrontEnd.configuration([UInt8](repeating: 0, count: 12), offset: 0),
+          answered: true),
         // Of features that were not offered, or unknown: with descriptors nobody asked for.
         kind(.gpuSetSocket, [], [queue.call.raw]), kind(.setInflightDescriptor, [1, 2, 3], [queue.call.raw]),
         Kind(name: "unknown", request: 999, payload: ring, descriptors: [queue.call.raw, queue.kick.raw]),
         // These stop the ring, and so come last.
         kind(.getVringBase, state.bytes, answered: true),
         kind(.setVringBase, VringState(index: 0, number: 7).bytes),
-        kind(.resetOwner),
+        kind(.resetOwner), kind(.resetDevice),
       ]
     }
   }

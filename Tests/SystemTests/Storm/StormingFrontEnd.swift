@@ -44,9 +44,12 @@ final class StormingFrontEnd {
   func live() throws {
     let features: VirtioFeatures = [
       [.version1], [.version1, .mergeableReceiveBuffers, .eventIndex], [.indirectDescriptors],
+      [.version1, .packedRing], [.version1, .packedRing, .mergeableReceiveBuffers, .eventIndex, .inOrder],
     ].randomElement(using: &random)!
-    let driver = try GuestDriver(ram: GuestRAM(size: 1 << 20), features: features, ringSize: 64)
-    driver.post(32, sizes: [2048])
+    let pairs = Int.random(in: 1...4, using: &random)
+    let driver = try GuestDriver(
+      ram: GuestRAM(size: 2 << 20), features: features, ringSize: 64, pairs: pairs)
+    for pair in driver.pairs { pair.post(32, sizes: [2048]) }
     let frontEnd = try ScriptedFrontEnd(connecting: socket)
     let messages = Self.messages(driver)
     switch Int.random(in: 0..<8, using: &random) {
@@ -79,7 +82,7 @@ final class StormingFrontEnd {
   /// All that is said up to the first frame.
   private static func messages(_ driver: GuestDriver) -> [Line] {
     let features = driver.features.union(.protocolFeatures)
-    let wanted: ProtocolFeatures = [.replyAcknowledgement]
+    let wanted: ProtocolFeatures = [.replyAcknowledgement, .multiqueue]
     var lines: [Line] = [
       (.getFeatures, [], []), (.getProtocolFeatures, [], []),
       (.setProtocolFeatures, littleEndian(wanted.rawValue), []), (.setOwner, [], []),
@@ -89,12 +92,12 @@ final class StormingFrontEnd {
         driver.ram.regions.map { _ in driver.ram.file.raw }
       ),
     ]
-    for (index, queue) in [driver.receiveQueue, driver.transmitQueue].enumerated() {
+    for (index, queue) in driver.queues.enumerated() {
       let index = UInt32(index)
       let number = littleEndian(UInt64(index))
       lines += [
         (.setVringSize, VringState(index: index, number: UInt32(queue.size)).bytes, []),
-        (.setVringBase, VringState(index: index, number: 0).bytes, []),
+        (.setVringBase, VringState(index: index, number: queue.base).bytes, []),
         (.setVringAddress, ScriptedFrontEnd.addresses(queue, index: index).bytes, []),
         (.setVringKick, number, [queue.kick.raw]), (.setVringCall, number, [queue.call.raw]),
         (.setVringEnable, VringState(index: index, number: 1).bytes, []),
@@ -111,13 +114,15 @@ final class StormingFrontEnd {
     let wanted = Int.random(in: 1...200, using: &random)
     var taken = 0
     try eventually("the switch takes a storming front-end's frames") {
-      for _ in 0..<64 where driver.send(frame) {}
-      while driver.receive() != nil {}
       let before = taken
-      taken += driver.reclaim()
+      for pair in driver.pairs {
+        for _ in 0..<64 where pair.send(frame) {}
+        while pair.receive() != nil {}
+        taken += pair.reclaim()
+      }
       return taken >= wanted || before > 0
     }
-    for _ in 0..<32 { _ = driver.send(frame) }
+    for pair in driver.pairs { for _ in 0..<32 { _ = pair.send(frame) } }
     lives.framesTaken += taken
   }
 }
