@@ -80,10 +80,13 @@ extension ScriptedFrontEnd {
     try send(.setBackendRequestDescriptor, [], [channel.farEnd.raw])
   }
 
-  /// Answers the back-end's misses from `iommu` on, and tells it what becomes invalid.
+  /// Answers the back-end's misses from `iommu` once there is a channel.
+  public func answer(from iommu: GuestIOMMU) { self.iommu = iommu }
+
+  /// The same at once, and tells the back-end what becomes invalid.
   public func attach(_ iommu: GuestIOMMU) throws {
     if backEndChannel == nil { try openBackEndChannel() }
-    self.iommu = iommu
+    answer(from: iommu)
     iommu.invalidate = { [weak self] message in
       // A back-end that is gone has nothing to forget.
       _ = try? self?.command(.iotlbMessage, message.bytes)
@@ -97,15 +100,21 @@ extension ScriptedFrontEnd {
   }
 
   /// Takes what the back-end asked for, and answers its misses. Returns how many were answered.
+  ///
+  /// - Parameter acknowledged: each answer waits for its acknowledgement.
   @discardableResult
-  public func serveBackEnd() throws -> Int {
+  public func serveBackEnd(acknowledged: Bool = true) throws -> Int {
     guard let channel = backEndChannel else { return 0 }
     try channel.receive()
     var count = 0
     while let miss = channel.nextMiss() {
       guard let answer = iommu?.update(for: miss) else { continue }
       // Whoever is waiting for an answer must not get this one.
-      if isAwaiting { try send(.iotlbMessage, answer.bytes) } else { try update(answer) }
+      if isAwaiting || !acknowledged {
+        try send(.iotlbMessage, answer.bytes)
+      } else {
+        try update(answer)
+      }
       count += 1
     }
     return count

@@ -16,8 +16,8 @@ public struct FuzzTarget: Sendable {
 
   /// Every target. Tests/FuzzRegression has a folder of the same name for inputs that once broke it.
   public static let all = [
-    json, databaseSchema, databaseFile, databaseSession, vhostMessage, virtqueue, frameHeaders, segmentation,
-    flowText, flowFrame, capture, flowPipeline,
+    json, databaseSchema, databaseFile, databaseSession, vhostMessage, virtqueue, packedRing, netHeader,
+    frameHeaders, segmentation, flowText, flowFrame, capture, flowPipeline,
   ]
 
   public static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }
