@@ -18,7 +18,10 @@ struct Announcement: ~Copyable {
 
   deinit { bytes.deallocate() }
 
-  /// For the control thread. The poll thread may still be sending the one before only while the gate is open.
+  /// Takes back what was not sent yet.
+  func forget() { isDue.store(false, ordering: .relaxed) }
+
+  /// For the control thread, when every poll thread has finished a turn since `forget`.
   // SAFETY: all offsets lie within the 60 bytes.
   func ask(for address: MACAddress) {
     let hardware = (0..<6).map { UInt8(truncatingIfNeeded: address.bits >> (40 - 8 * UInt64($0))) }

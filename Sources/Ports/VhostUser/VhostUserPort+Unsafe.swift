@@ -236,6 +236,7 @@ public final class VhostUserPort: Port {
     sessionWatch = nil
     quiesce(session)
     gate.pointee.forgetViolation()
+    pointer.pointee.announcement.pointee.forget()
     session.end()
     self.session = nil
     setQueues(receive: 1, transmit: 1)
