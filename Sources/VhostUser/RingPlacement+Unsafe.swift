@@ -46,8 +46,7 @@ extension Session {
     for part in parts {
       switch translations.translate(part.address, part.bytes, part.permissions) {
       case .found(let place): places.append(place)
-      case .missing(let pages):
-        for page in pages { requestTranslation(of: page, forWriting: part.permissions.contains(.write)) }
+      case .missing(let pages): request(pages, of: part)
       case .scattered(let pieces):
         guard let place = joined(pieces, translations) else {
           throw .violation("ring \(index) is scattered over memory that cannot be mapped page by page")
@@ -61,6 +60,22 @@ extension Session {
     }
     untranslated.insert(index)
     return nil
+  }
+
+  /// Asks again for what rings are waiting for; false when none is.
+  public func requestRings() -> Bool {
+    let waiting = untranslated.filter { vrings[$0].isRunnable }
+    guard let translations, !waiting.isEmpty else { return false }
+    for part in waiting.flatMap({ vrings[$0].parts(isPacked: isPacked) ?? [] }) {
+      if case .missing(let pages) = translations.translate(part.address, part.bytes, part.permissions) {
+        request(pages, of: part)
+      }
+    }
+    return true
+  }
+
+  private func request(_ pages: [UInt64], of part: Vring.Part) {
+    for page in pages { requestTranslation(of: page, forWriting: part.permissions.contains(.write)) }
   }
 
   /// Where scattered parts of a ring are contiguous after all. Asked again, the same mapping serves.

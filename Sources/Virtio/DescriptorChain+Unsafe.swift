@@ -20,8 +20,9 @@ public struct DescriptorChain {
   public var pieceCount: Int
   /// Bytes they have.
   public var length: Int
-  /// The first address that is not translated.
+  /// The first address that is not translated, and whether it is to be written.
   public var missing: UInt64
+  public var missesWriting: Bool
 }
 
 extension Virtqueue {
@@ -30,12 +31,18 @@ extension Virtqueue {
   ///
   /// A chain is ordinary descriptors, then perhaps one that refers to a table (virtio 1.3 §2.7.5.3.2 and §2.8.8). In a
   /// split ring each names the next one; in a packed ring they follow each other.
+  ///
+  /// - Parameters:
+  ///   - memory: what may be read or, if `writable`, written.
+  ///   - tables: what tables are read from. Behind a vIOMMU drivers let them only be read, also those of buffers to
+  ///     write.
   // SAFETY: `pieces` has room for `capacity`; every piece was translated with its length.
   public func walk(
-    _ element: Element, writable: Bool, _ memory: GuestMemoryMap,
+    _ element: Element, writable: Bool, _ memory: GuestMemoryMap, tables: GuestMemoryMap,
     into pieces: UnsafeMutablePointer<iovec>, capacity: Int
   ) -> DescriptorChain {
-    var chain = DescriptorChain(outcome: .malformed, pieceCount: 0, length: 0, missing: 0)
+    var chain = DescriptorChain(
+      outcome: .malformed, pieceCount: 0, length: 0, missing: 0, missesWriting: false)
     var cursor = Cursor(element)
     for _ in 0...size {
       let entry = cursor.entry
@@ -44,7 +51,7 @@ extension Virtqueue {
           let table = IndirectTable(entry, atMost: size)
         else { return chain }
         cursor.table = table
-        guard read(0, of: table, into: &cursor, memory, &chain) else { return chain }
+        guard read(0, of: table, into: &cursor, tables, &chain) else { return chain }
         continue
       }
       guard (entry.flags & Descriptor.write != 0) == writable else { return chain }
@@ -53,7 +60,7 @@ extension Virtqueue {
         chain.outcome = .complete
         return chain
       }
-      guard advance(&cursor, to: next, memory, &chain) else { return chain }
+      guard advance(&cursor, to: next, tables, &chain) else { return chain }
     }
     return chain
   }
@@ -83,9 +90,9 @@ extension Virtqueue {
   }
 
   private func advance(
-    _ cursor: inout Cursor, to next: UInt16, _ memory: GuestMemoryMap, _ chain: inout DescriptorChain
+    _ cursor: inout Cursor, to next: UInt16, _ tables: GuestMemoryMap, _ chain: inout DescriptorChain
   ) -> Bool {
-    if let table = cursor.table { return read(next, of: table, into: &cursor, memory, &chain) }
+    if let table = cursor.table { return read(next, of: table, into: &cursor, tables, &chain) }
     if isPacked {
       let slot = (cursor.slot &+ next) & packed.mask
       cursor.entry = packed.descriptor(slot, packed.word(slot))
@@ -98,12 +105,12 @@ extension Virtqueue {
   }
 
   private func read(
-    _ index: UInt16, of table: IndirectTable, into cursor: inout Cursor, _ memory: GuestMemoryMap,
+    _ index: UInt16, of table: IndirectTable, into cursor: inout Cursor, _ tables: GuestMemoryMap,
     _ chain: inout DescriptorChain
   ) -> Bool {
     guard let position = table.address(of: index) else { return false }
-    guard let bytes = memory.translate(position, 16) else {
-      miss(position, 16, memory, &chain)
+    guard let bytes = tables.translate(position, 16) else {
+      miss(position, 16, tables, forWriting: false, &chain)
       return false
     }
     cursor.entry = readDescriptor(bytes, packed: isPacked)
@@ -123,7 +130,7 @@ extension Virtqueue {
     let length = UInt64(entry.length)
     guard let added = memory.pieces(entry.address, length, into: pieces + chain.pieceCount, capacity: room)
     else {
-      miss(entry.address, length, memory, &chain)
+      miss(entry.address, length, memory, forWriting: entry.flags & Descriptor.write != 0, &chain)
       return false
     }
     chain.pieceCount &+= added
@@ -133,11 +140,13 @@ extension Virtqueue {
 
   /// Behind a vIOMMU, what cannot be translated may be so later.
   private func miss(
-    _ address: UInt64, _ length: UInt64, _ memory: GuestMemoryMap, _ chain: inout DescriptorChain
+    _ address: UInt64, _ length: UInt64, _ memory: GuestMemoryMap, forWriting: Bool,
+    _ chain: inout DescriptorChain
   ) {
     guard memory.isTranslated, let missing = memory.firstMissing(address, length) else { return }
     chain.outcome = .untranslated
     chain.missing = missing
+    chain.missesWriting = forWriting
   }
 }
 

@@ -288,6 +288,9 @@ struct PackedVirtqueue: ~Copyable {
     return pending(atMost: 1) == 0
   }
 
+  /// Asks the driver to notify us of whatever it offers.
+  func armBehind() { wish(Self.enable) }
+
   /// Tells the driver that we look by ourselves.
   func disarm() { wish(Self.disable) }
 

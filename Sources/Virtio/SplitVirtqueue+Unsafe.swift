@@ -201,15 +201,24 @@ struct SplitVirtqueue: ~Copyable {
 
   /// Asks the driver to notify us of the next buffer it offers; false if there is one already.
   mutating func arm() -> Bool {
+    wish(nextAvailable)
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+    return pending(atMost: 1) == 0
+  }
+
+  /// Asks the driver to notify us of the next buffer it offers, behind those it has.
+  // SAFETY: the available ring begins with flags and index, 16 bits each.
+  func armBehind() { wish(guestWord16(available, 2).pointee.load(ordering: .relaxed)) }
+
+  /// Asks for a notification when the buffer with this index is offered; of every one, without the event index.
+  private func wish(_ index: UInt16) {
     if hasEventIndex {
-      guestWord16(used, 4 &+ size &* 8).publish(nextAvailable)
+      guestWord16(used, 4 &+ size &* 8).publish(index)
       log?.mark(used + (4 &+ size &* 8), 2)
     } else {
       guestWord16(used, 0).publish(0)
       log?.mark(used, 2)
     }
-    atomicMemoryFence(ordering: .sequentiallyConsistent)
-    return pending(atMost: 1) == 0
   }
 
   /// Tells the driver that we look by ourselves.

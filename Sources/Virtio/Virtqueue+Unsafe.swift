@@ -111,6 +111,9 @@ public struct Virtqueue: ~Copyable {
   /// Asks the driver to notify us of the next buffer it offers; false if there is one already.
   public mutating func arm() -> Bool { isPacked ? packed.arm() : split.arm() }
 
+  /// Asks the driver to notify us of the next buffer it offers, however many are pending.
+  public func armBehind() { if isPacked { packed.armBehind() } else { split.armBehind() } }
+
   /// Tells the driver that we look by ourselves.
   public func disarm() { if isPacked { packed.disarm() } else { split.disarm() } }
 }

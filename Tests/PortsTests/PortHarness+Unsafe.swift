@@ -44,17 +44,17 @@ final class PortHarness {
 
   /// Receives one burst and hands every frame, whole, to `body`; then releases it. Returns how many there were.
   @discardableResult
-  func receive(_ body: ([UInt8], Offload) -> Void = { _, _ in }) -> Int {
+  func receive(queue: Int = 0, _ body: ([UInt8], Offload) -> Void = { _, _ in }) -> Int {
     var batch = Batch()
     // Bursts may be held back for microseconds while frames come densely.
     for _ in 0..<2000 {
-      guard port.io.receive(queue: 0, into: &batch, counters) == 0 else { break }
+      guard port.io.receive(queue: queue, into: &batch, counters) == 0 else { break }
     }
     for index in 0..<batch.count {
       let frame = batch.frames[index]
       body(Self.bytes(frame, batch), frame.offload)
     }
-    if batch.count > 0 { port.io.release(queue: 0, batch, counters) }
+    if batch.count > 0 { port.io.release(queue: queue, batch, counters) }
     return batch.count
   }
 
@@ -71,7 +71,7 @@ final class PortHarness {
   }
 
   /// Transmits all frames of `batch` as they are.
-  func transmit(_ batch: borrowing Batch) {
+  func transmit(_ batch: borrowing Batch, queue: Int = 0) {
     var outgoing: [Outgoing] = []
     var indices: [UInt16] = []
     for index in 0..<batch.count {
@@ -83,18 +83,18 @@ final class PortHarness {
           offload: frame.offload))
       indices.append(UInt16(index))
     }
-    port.io.transmit(queue: 0, outgoing, indices, count: outgoing.count, from: batch, counters)
-    port.io.flush(queue: 0, counters)
+    port.io.transmit(queue: queue, outgoing, indices, count: outgoing.count, from: batch, counters)
+    port.io.flush(queue: queue, counters)
   }
 
   /// Transmits frames out of the program's own memory, through a memory port.
-  func transmit(_ frames: [[UInt8]], offload: Offload = .none) {
+  func transmit(_ frames: [[UInt8]], offload: Offload = .none, queue: Int = 0) {
     let source = MemoryPort(name: "source", capacity: frames.count)
     for frame in frames { _ = source.send(frame, offload: offload) }
     let counters = PortCounters()
     var batch = Batch()
     while source.io.receive(queue: 0, into: &batch, counters) > 0 {
-      transmit(batch)
+      transmit(batch, queue: queue)
       source.io.release(queue: 0, batch, counters)
       batch.clear()
     }

@@ -37,6 +37,8 @@ final class VhostUserGuest {
   let loop: EventLoop
   let harness: PortHarness
   let port: VhostUserPort
+  /// Before the device, if there is one.
+  let iommu: GuestIOMMU?
   var driver: GuestDriver
   var frontEnd: ScriptedFrontEnd
 
@@ -45,31 +47,60 @@ final class VhostUserGuest {
     .guestTSO4,
   ]
 
-  /// - Parameter started: whether the front-end has negotiated and started its rings.
+  /// - Parameters:
+  ///   - started: whether the front-end has negotiated and started its rings.
+  ///   - iommu: makes the device one behind an IOMMU.
   init(
     _ features: VirtioFeatures = VhostUserGuest.modern, ram: GuestRAM? = nil, loop: EventLoop? = nil,
-    ringSize: Int = 256, started: Bool = true, protocolFeatures: ProtocolFeatures = [.replyAcknowledgement]
+    ringSize: Int = 256, started: Bool = true, protocolFeatures: ProtocolFeatures = [.replyAcknowledgement],
+    pairs: Int = 1, options: [String: String] = [:], iommu: GuestIOMMU.Mode? = nil
   ) throws {
     directory = ScratchDirectory()
     let loop = try loop ?? EventLoop()
     self.loop = loop
     port = try VhostUserPort(
-      PortConfiguration(name: "guest", kind: .vhostUser, runDirectory: directory.path), loop: loop)
+      PortConfiguration(
+        name: "guest", kind: .vhostUser, options: options, runDirectory: directory.path), loop: loop)
     harness = try PortHarness(port, loop)
-    driver = try GuestDriver(ram: ram, features: features, ringSize: ringSize)
+    let ram = try ram ?? GuestRAM()
+    self.iommu = iommu.map { GuestIOMMU(ram, $0) }
+    driver = try GuestDriver(
+      ram: ram, features: features, ringSize: ringSize, pairs: pairs, iommu: self.iommu)
     frontEnd = try ScriptedFrontEnd(connecting: "\(directory.path)/guest") {
       loop.turn(atMostMilliseconds: 1)
     }
     guard started else { return }
     try frontEnd.negotiate(features, protocolFeatures)
+    if let iommu = self.iommu { try frontEnd.attach(iommu) }
     try frontEnd.start(driver)
     try #require(harness.wait { port.status.linkUp })
+    if iommu != nil { try settle() }
   }
 
   /// Another front-end on the same socket.
   func connect() throws -> ScriptedFrontEnd {
     try ScriptedFrontEnd(connecting: "\(directory.path)/guest") { [loop] in
       loop.turn(atMostMilliseconds: 1)
+    }
+  }
+
+  /// A device behind an IOMMU, with everything its rings need translated.
+  static func translated(
+    _ mode: GuestIOMMU.Mode, _ features: VirtioFeatures, ram: GuestRAM? = nil, loop: EventLoop? = nil,
+    ringSize: Int = 256, pairs: Int = 1, protocolFeatures: ProtocolFeatures = []
+  ) throws -> VhostUserGuest {
+    try VhostUserGuest(
+      features.union(.accessPlatform), ram: ram, loop: loop, ringSize: ringSize,
+      protocolFeatures: protocolFeatures.union([.replyAcknowledgement, .backendRequests]), pairs: pairs,
+      iommu: mode)
+  }
+
+  /// Lets port and front-end talk until neither has anything to say, which concerns translations mostly.
+  func settle() throws {
+    var quiet = 0
+    while quiet < 2 {
+      harness.turn()
+      quiet = try frontEnd.serveBackEnd() > 0 ? 0 : quiet + 1
     }
   }
 

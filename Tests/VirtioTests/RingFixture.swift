@@ -86,7 +86,8 @@ final class RingDevice {
     _ element: Element, writable: Bool, _ memory: GuestMemoryMap, into pieces: UnsafeMutablePointer<iovec>,
     capacity: Int
   ) -> DescriptorChain {
-    queue.walk(element, writable: writable, memory, into: pieces, capacity: capacity)
+    queue.walk(
+      element, writable: writable, memory, tables: memory, into: pieces, capacity: capacity)
   }
 
   /// Takes up to `limit` pending buffers and gives them back, so many bytes written to each. Returns their ids, or nil

@@ -16,18 +16,23 @@ final class ReceiveLookahead {
   private let base: RingPosition
   private let features: VirtioFeatures
   private let maps: UnsafePointer<PublishedMap>
-  private let ask: (UInt64) -> Void
+  private let tables: UnsafePointer<PublishedMap>
+  private let ask: (DescriptorChain) -> Void
   private var watch: EventLoop.Watch?
 
-  /// - Parameter ask: called with each address that has no translation.
+  /// - Parameters:
+  ///   - maps: what may be written; `tables`: what may be read.
+  ///   - ask: called for each chain that misses a translation.
   init(
     _ layout: VirtqueueLayout, _ base: RingPosition, _ features: VirtioFeatures,
-    _ maps: UnsafePointer<PublishedMap>, ask: @escaping (UInt64) -> Void
+    _ maps: UnsafePointer<PublishedMap>, tables: UnsafePointer<PublishedMap>,
+    ask: @escaping (DescriptorChain) -> Void
   ) {
     self.layout = layout
     self.base = base
     self.features = features
     self.maps = maps
+    self.tables = tables
     self.ask = ask
   }
 
@@ -52,13 +57,13 @@ final class ReceiveLookahead {
     let packed = features.contains(.packedRing)
     let position = RingPosition.reached(layout, packed: packed) ?? base
     var queue = Virtqueue(layout, position: position, features: features, call: -1)
-    let memory = maps.pointee.current
+    let (memory, tables) = (maps.pointee.current, tables.pointee.current)
     withUnsafeTemporaryAllocation(of: iovec.self, capacity: Batch.maximumSegments) { pieces in
       for offset in 0..<max(0, queue.pending(atMost: Self.reach)) {
         let chain = queue.walk(
-          queue.element(offset), writable: true, memory, into: pieces.baseAddress!,
+          queue.element(offset), writable: true, memory, tables: tables, into: pieces.baseAddress!,
           capacity: Batch.maximumSegments)
-        if chain.outcome == .untranslated { ask(chain.missing) }
+        if chain.outcome == .untranslated { ask(chain) }
       }
     }
   }

@@ -15,8 +15,8 @@ public struct VhostUserIO: ~Copyable {
     // be a formal access to all of it.
     let received: PortCounters
     let transmitted: PortCounters
-    let missedForReading: UnsafePointer<MissedAddress>
-    let missedForWriting: UnsafePointer<MissedAddress>
+    let missedByReceiver: UnsafePointer<MissedAddress>
+    let missedByTransmitter: UnsafePointer<MissedAddress>
   }
 
   let gate: UnsafePointer<VhostUserGate>
@@ -84,10 +84,10 @@ public struct VhostUserIO: ~Copyable {
     let receiver = VhostUserReceive(gate)
     let transmitter = VhostUserTransmit(gate)
     let (received, transmitted) = (receiver.own, transmitter.own)
-    let (forReading, forWriting) = (receiver.missed, transmitter.missed)
+    let (byReceiver, byTransmitter) = (receiver.missed, transmitter.missed)
     let pair = Pair(
       receiver: Self.apart(receiver), transmitter: Self.apart(transmitter), received: received,
-      transmitted: transmitted, missedForReading: forReading, missedForWriting: forWriting)
+      transmitted: transmitted, missedByReceiver: byReceiver, missedByTransmitter: byTransmitter)
     pairs[index] = pair
     return pair
   }

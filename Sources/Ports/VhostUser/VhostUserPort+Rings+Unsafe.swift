@@ -69,6 +69,7 @@ extension VhostUserPort: SessionOwner {
       environment.setWaitDescriptor(number, session.vrings[Self.sendRing(number)].kick?.raw, true)
     }
     environment.wake()
+    if session.translations != nil { requestMissedAddresses() }
     noteLink()
   }
 
@@ -111,11 +112,12 @@ extension VhostUserPort: SessionOwner {
     let index = Self.receiveRing(number)
     let transmitter = pointer.pointee.makePair(number).transmitter
     guard let maps = session.translations?.writable ?? session.memory?.published,
+      let tables = session.translations?.readable ?? session.memory?.published,
       let queue = try makeQueue(session, index, features)
     else { return }
     let isNew = session.vrings[index].baseIsNew
     transmitter.pointee.attach(
-      queue, maps, features, log: session.dirtyLog, wantsKicks: session.translations != nil)
+      queue, maps, tables: tables, features, log: session.dirtyLog, wantsKicks: session.translations != nil)
     transmitter.pointee.maximumFrameLength = mtu.map { $0 + 14 + 8 } ?? .max
     // Whoever served the ring before may have died between completing a buffer and saying so.
     if isNew { transmitter.pointee.interrupt() }
@@ -146,13 +148,13 @@ extension VhostUserPort: SessionOwner {
   /// Asks ahead for the translations of the buffers the guest offers to receive by.
   private func lookAhead(_ number: Int, _ session: Session, _ features: VirtioFeatures) throws(SessionError) {
     let index = Self.receiveRing(number)
-    guard let layout = try session.layout(of: index), let maps = session.translations?.writable else {
-      return
-    }
+    guard let layout = try session.layout(of: index), let translations = session.translations else { return }
     let base = RingPosition(
       base: session.vrings[index].base, size: session.vrings[index].size, packed: session.isPacked)
-    let lookahead = ReceiveLookahead(layout, base, features, maps) { [unowned session] address in
-      session.requestTranslation(of: address, forWriting: true)
+    let lookahead = ReceiveLookahead(
+      layout, base, features, translations.writable, tables: translations.readable
+    ) { [unowned session] chain in
+      session.requestTranslation(of: chain.missing, forWriting: chain.missesWriting)
     }
     lookahead.watch(session.vrings[index].kick?.raw, on: loop) { [unowned self] in
       kicks[index, default: 0] &+= $0
@@ -160,23 +162,20 @@ extension VhostUserPort: SessionOwner {
     lookaheads[number] = lookahead
   }
 
-  /// Asks for what poll threads could not go on without, and again while it does not come: a guest may map later what
+  /// Asks for what queues could not go on without, and again while it does not come: a guest may map later what
   /// its front-end could not translate when it was asked, and nobody tells of that.
   func requestMissedAddresses() {
     missTimer?.cancel()
     guard let session, isEngaged else { return }
-    var isWaiting = session.hasUnsentRequests
+    var isWaiting = session.requestRings() || session.hasUnsentRequests
     for number in 0..<options.queuePairs {
       guard let pair = pointer.pointee.pair(number) else { continue }
-      if let address = pair.missedForReading.pointee.address {
-        session.requestTranslation(of: address, forWriting: false)
+      for missed in [pair.missedByReceiver, pair.missedByTransmitter] {
+        guard let address = missed.pointee.address else { continue }
+        session.requestTranslation(of: address, forWriting: missed.pointee.isForWriting)
         isWaiting = true
       }
-      if let address = pair.missedForWriting.pointee.address {
-        session.requestTranslation(of: address, forWriting: true)
-        lookaheads[number]?.look()
-        isWaiting = true
-      }
+      if pair.missedByTransmitter.pointee.isSet { lookaheads[number]?.look() }
     }
     session.sendRequests()
     guard isWaiting else { return }
@@ -192,8 +191,8 @@ extension VhostUserPort: SessionOwner {
     guard isEngaged else { return }
     for number in 0..<options.queuePairs {
       guard let pair = pointer.pointee.pair(number) else { continue }
-      pair.missedForReading.pointee.forget()
-      pair.missedForWriting.pointee.forget()
+      pair.missedByReceiver.pointee.forget()
+      pair.missedByTransmitter.pointee.forget()
       lookaheads[number]?.look()
     }
     environment?.wake()
@@ -202,7 +201,12 @@ extension VhostUserPort: SessionOwner {
   // MARK: what else a session asks of its owner
 
   public func announce(_ session: Session, address: MACAddress) {
-    pointer.pointee.announcement.pointee.ask(for: address)
+    let announcement = pointer.pointee.announcement
+    announcement.pointee.forget()
+    // A poll thread may be sending the one before.
+    synchronize()
+    announcement.pointee.ask(for: address)
+    environment?.wake()
   }
 
   public func synchronize() { environment?.synchronize() }

@@ -250,12 +250,12 @@ struct VhostUserReceive: ~Copyable {
   private func gather(_ element: Element, _ memory: GuestMemoryMap, into batch: inout Batch) -> DropReason? {
     let pieces = batch.segments + batch.segmentCount
     let chain = queue.pointee.walk(
-      element, writable: false, memory, into: pieces, capacity: Batch.maximumSegments)
+      element, writable: false, memory, tables: memory, into: pieces, capacity: Batch.maximumSegments)
     switch chain.outcome {
     case .malformed: return .badDescriptor
     case .tooLong: return .oversized
     case .untranslated:
-      missed.pointee.set(chain.missing, gate)
+      missed.pointee.set(chain, gate)
       return .untranslated
     case .complete: break
     }

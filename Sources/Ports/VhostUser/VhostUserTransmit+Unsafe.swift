@@ -31,6 +31,8 @@ struct VhostUserTransmit: ~Copyable {
   private let pieces: UnsafeMutablePointer<iovec>
   private let lengths: UnsafeMutablePointer<Int>
   private var maps: UnsafePointer<PublishedMap>?
+  /// What indirect tables are read from; set while `maps` is.
+  private var tables: UnsafePointer<PublishedMap>?
   private var log: DirtyLog?
   private var headerLength = 12
   private var isMergeable = false
@@ -78,14 +80,16 @@ struct VhostUserTransmit: ~Copyable {
 
   // MARK: for the control thread, while the gate is closed and every poll thread has passed
 
-  /// - Parameter wantsKicks: whether the driver is to say when it offers buffers, for whoever asks ahead for their
-  ///   translations.
+  /// - Parameters:
+  ///   - maps: what may be written; `tables`: what may be read.
+  ///   - wantsKicks: whether the driver is to say when it offers buffers, for whoever asks ahead for their translations.
   mutating func attach(
-    _ queue: consuming Virtqueue, _ maps: UnsafePointer<PublishedMap>, _ features: VirtioFeatures,
-    log: DirtyLog?, wantsKicks: Bool
+    _ queue: consuming Virtqueue, _ maps: UnsafePointer<PublishedMap>, tables: UnsafePointer<PublishedMap>,
+    _ features: VirtioFeatures, log: DirtyLog?, wantsKicks: Bool
   ) {
     self.queue.initialize(to: queue)
     self.maps = maps
+    self.tables = tables
     self.log = log
     self.wantsKicks = wantsKicks
     headerLength = VirtioNetHeader.length(features)
@@ -95,13 +99,14 @@ struct VhostUserTransmit: ~Copyable {
     awaitsFlush = false
     missed.pointee.forget()
     // New receive buffers are looked for when there is something to put into them.
-    if wantsKicks { _ = self.queue.pointee.arm() } else { self.queue.pointee.disarm() }
+    if wantsKicks { self.queue.pointee.armBehind() } else { self.queue.pointee.disarm() }
   }
 
   /// Returns the ring position a successor continues at, or nil if nothing was attached.
   mutating func detach() -> RingPosition? {
     guard maps != nil else { return nil }
     maps = nil
+    tables = nil
     accepts = []
     let position = queue.pointee.position
     queue.deinitialize(count: 1)
@@ -119,7 +124,7 @@ struct VhostUserTransmit: ~Copyable {
     _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, count: Int,
     from batch: borrowing Batch, _ counters: PortCounters
   ) {
-    guard let maps else {
+    guard let maps, let tables else {
       drop(.notReady, count, counters)
       return
     }
@@ -138,7 +143,7 @@ struct VhostUserTransmit: ~Copyable {
       sent = sent &+ plain
       if plain == burst { continue }
       let outgoing = frames[Int(indices[done])]
-      switch scatter(outgoing, memory, batch) {
+      switch scatter(outgoing, memory, tables: tables.pointee.current, batch) {
       case nil:
         sent = sent &+ 1
         bytes = bytes &+ outgoing.length
@@ -163,7 +168,7 @@ struct VhostUserTransmit: ~Copyable {
     awaitsFlush = false
     guard queue.pointee.flush() else { return }
     count(queue.pointee.notify() ? .notificationsSent : .notificationsSuppressed, 1, counters)
-    if wantsKicks { _ = queue.pointee.arm() }
+    if wantsKicks { queue.pointee.armBehind() }
     if log?.hasFaulted == true { report(.logTruncated) }
   }
 
@@ -271,9 +276,9 @@ struct VhostUserTransmit: ~Copyable {
   /// Copies one frame into as many buffers as it takes. Returns nil, or why it was dropped; buffers no frame could use
   /// go back empty, others stay for the next frame.
   @inline(never)
-  private mutating func scatter(_ outgoing: Outgoing, _ memory: GuestMemoryMap, _ batch: borrowing Batch)
-    -> DropReason?
-  {
+  private mutating func scatter(
+    _ outgoing: Outgoing, _ memory: GuestMemoryMap, tables: GuestMemoryMap, _ batch: borrowing Batch
+  ) -> DropReason? {
     if outgoing.length > maximumFrameLength && !outgoing.offload.isGSO { return .exceedsMTU }
     if memory.hasFaulted {
       report(.memoryTruncated)
@@ -290,10 +295,10 @@ struct VhostUserTransmit: ~Copyable {
       if pending <= count { return .receiverFull }
       elements[count] = queue.pointee.element(count)
       let chain = queue.pointee.walk(
-        elements[count], writable: true, memory, into: pieces + pieceCount,
+        elements[count], writable: true, memory, tables: tables, into: pieces + pieceCount,
         capacity: Batch.maximumSegments &- pieceCount)
       if chain.outcome == .untranslated {
-        missed.pointee.set(chain.missing, gate)
+        missed.pointee.set(chain, gate)
         return .untranslated
       }
       lengths[count] = chain.length
