@@ -27,6 +27,8 @@ public struct VhostUserIO: ~Copyable {
   /// The pair of each transmit queue; `routeCount` of them.
   private let routes: UnsafeMutablePointer<Pair>
   private let state: UnsafeMutablePointer<State>
+  /// By transmit queue, a cache line each: something was transmitted since the last `flush`.
+  private let awaitsFlush: UnsafeMutablePointer<SIMD64<UInt8>>
 
   private struct State {
     var routeCount = 0
@@ -45,6 +47,8 @@ public struct VhostUserIO: ~Copyable {
     pairs.initialize(repeating: nil, count: limit)
     routes = .allocate(capacity: limit)
     state = Self.apart(State())
+    awaitsFlush = .allocate(capacity: limit)
+    awaitsFlush.initialize(repeating: .zero, count: limit)
   }
 
   deinit {
@@ -58,6 +62,7 @@ public struct VhostUserIO: ~Copyable {
     pairs.deallocate()
     routes.deallocate()
     state.deallocate()
+    awaitsFlush.deallocate()
     UnsafeMutablePointer(mutating: announcement).deinitialize(count: 1)
     announcement.deallocate()
     UnsafeMutablePointer(mutating: gate).deinitialize(count: 1)
@@ -120,7 +125,8 @@ public struct VhostUserIO: ~Copyable {
     pairs[queue].unsafelyUnwrapped.receiver.pointee.release(counters)
   }
 
-  // SAFETY: routes below `routeCount` are initialised. Routes change only after every poll thread has left.
+  // SAFETY: routes below `routeCount` are initialised, and `routeCount` is at most the number of pairs. Routes change
+  // only after every poll thread has left. A queue's flag is touched only by whoever may transmit through it.
   public func transmit(
     queue: Int, _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, count: Int,
     from batch: borrowing Batch, _ counters: PortCounters
@@ -130,11 +136,13 @@ public struct VhostUserIO: ~Copyable {
         gate.pointee.isActive && state.pointee.isDisabled ? .receiverDisabled : .notReady, count)
       return
     }
+    awaitsFlush[queue][0] = 1
     routes[queue].transmitter.pointee.transmit(frames, indices, count: count, from: batch, counters)
   }
 
   public func flush(queue: Int, _ counters: PortCounters) {
-    guard queue < state.pointee.routeCount else { return }
+    guard queue < pairLimit, awaitsFlush[queue][0] != 0 else { return }
+    awaitsFlush[queue][0] = 0
     routes[queue].transmitter.pointee.flush(counters)
   }
 

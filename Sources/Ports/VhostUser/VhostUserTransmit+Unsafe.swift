@@ -42,8 +42,6 @@ struct VhostUserTransmit: ~Copyable {
   private var visibleBits: UInt64 = 0
   /// Longest frame the MTU allows; segments of GSO frames are shorter than the frame.
   var maximumFrameLength = Int.max
-  /// Something was transmitted since the last `flush`.
-  private var awaitsFlush = false
   /// Whether the driver is to kick when it offers buffers.
   private var wantsKicks = false
   /// What waits for a translation.
@@ -96,7 +94,6 @@ struct VhostUserTransmit: ~Copyable {
     isMergeable = features.contains(.mergeableReceiveBuffers)
     accepts = features.driverAccepts
     visibleBits = accepts.contains(.checksum) ? .max : 0
-    awaitsFlush = false
     missed.pointee.forget()
     // New receive buffers are looked for when there is something to put into them.
     if wantsKicks { self.queue.pointee.armBehind() } else { self.queue.pointee.disarm() }
@@ -129,7 +126,6 @@ struct VhostUserTransmit: ~Copyable {
       return
     }
     let memory = maps.pointee.current
-    awaitsFlush = true
     var done = 0
     var sent = 0
     var bytes = 0
@@ -164,9 +160,7 @@ struct VhostUserTransmit: ~Copyable {
   }
 
   mutating func flush(_ counters: PortCounters) {
-    guard awaitsFlush, maps != nil else { return }
-    awaitsFlush = false
-    guard queue.pointee.flush() else { return }
+    guard maps != nil, queue.pointee.flush() else { return }
     count(queue.pointee.notify() ? .notificationsSent : .notificationsSuppressed, 1, counters)
     if wantsKicks { queue.pointee.armBehind() }
     if log?.hasFaulted == true { report(.logTruncated) }

@@ -3,6 +3,8 @@ import VhostUser
 
 // What each queue of a guest did. `rx` is what the guest sends, as everywhere; queues are named by their pair.
 extension VhostUserPort {
+  // SAFETY: for all: pairs and their counters live until the port is closed, and each number is read by itself.
+
   /// Frames, bytes, notifications and drops of every pair the guest has used, since the port was made.
   public var queueStatistics: [(name: String, value: UInt64)] {
     if let session { for index in session.vrings.indices { countKicks(index, session) } }
