@@ -55,6 +55,8 @@ extension Session {
 
   func setVringKick(_ message: Message) throws(SessionError) -> Reply {
     let (index, descriptor) = try vringDescriptor(message)
+    // A front-end with no ring started tells nobody when translations end: QEMU listens to its IOMMU only in between.
+    if translations != nil, !vrings.contains(where: \.isStarted) { resetTranslations() }
     vrings[index].kick = descriptor
     vrings[index].isStarted = true
     // Without protocol features there is no message that would enable it.

@@ -196,6 +196,25 @@ import VirtioTesting
     #expect(guest.fixture.settle() == nil)
   }
 
+  /// Between two lives of a device its guest may map the same addresses elsewhere, and nobody says so.
+  @Test func `translations do not outlive the rings they were asked for by`() throws {
+    let guest = try Guest()
+    try guest.start()
+    try guest.answerMisses()
+    #expect(try guest.fixture.session.layout(of: 1) != nil)
+    try guest.fixture.frontEnd.send(.getVringBase, VringState(index: 1, number: 0).bytes)
+    _ = try guest.fixture.frontEnd.receive()
+    // An answer that was under way when the ring stopped.
+    #expect(try guest.update(Self.shift + guest.queue.descriptors & ~0xFFF, 4096) == 0)
+    try guest.start()
+    #expect(try guest.fixture.session.layout(of: 1) == nil)
+    let asked = Set(try guest.misses().map(\.address))
+    #expect(asked.contains(Self.shift + guest.queue.descriptors & ~0xFFF))
+    for address in asked { #expect(try guest.update(address, 4096) == 0) }
+    try guest.answerMisses()
+    #expect(try guest.fixture.session.layout(of: 1) != nil)
+  }
+
   /// Guests allocate the pages of a large ring one by one.
   @Test func `a ring whose pages are scattered is served, and logged`() throws {
     let guest = try Guest(ringSize: 1024)
