@@ -13,7 +13,7 @@ extension System {
         options.megabytes = 512
         options.kernel = ["hugepages=100"]
         options.programs =
-          ["dpdk-testpmd"] + ["bus_pci", "net_virtio", "mempool_ring"].map { "\(Self.drivers)\($0).so.23" }
+          ["dpdk-testpmd"] + ["bus_pci", "net_virtio", "mempool_ring"].map { "\(Self.drivers)\($0).so.23.0" }
         let guest = try lab.addGuest("vm1", options: options)
         let host = try lab.addHost("veth1")
         try guest.start()
