@@ -28,7 +28,12 @@ public final class StreamingGuest {
 
   /// Connects to the vhost-user socket at `path`, and starts both rings.
   // SAFETY: buffers and rings lie in `ram`, which lives as long as this; every index is masked by the ring's size.
-  public init(connecting path: String, ringSize: Int = 1024, packed: Bool = false) throws {
+  ///
+  /// - Parameter turn: lets the back-end work while an answer is awaited.
+  public init(
+    connecting path: String, ringSize: Int = 1024, packed: Bool = false,
+    turn: @escaping () -> Void = { usleep(200) }
+  ) throws {
     self.ringSize = ringSize
     let features: VirtioFeatures = packed ? [.version1, .packedRing] : [.version1]
     ram = try GuestRAM(size: (ringSize * 2 * Self.bufferSize + 64 * ringSize + (1 << 16)) & ~0x1FFF)
@@ -36,7 +41,7 @@ public final class StreamingGuest {
       try GuestQueue(ram, size: ringSize, features: features), isWritable: true)
     transmitRing = StreamingRing(
       try GuestQueue(ram, size: ringSize, features: features), isWritable: false)
-    frontEnd = try ScriptedFrontEnd(connecting: path)
+    frontEnd = try ScriptedFrontEnd(connecting: path, turn: turn)
     guard try frontEnd.negotiate(features).isSuperset(of: features) else {
       throw ScriptedFrontEnd.Failure(description: "the back-end does not offer this guest's features")
     }

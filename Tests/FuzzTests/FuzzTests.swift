@@ -8,7 +8,7 @@ import Testing
   @Test(arguments: FuzzTarget.all.map(\.name))
   func `Inputs that broke it once`(target: String) throws {
     let fuzz = try #require(FuzzTarget.named(target))
-    for input in regressions(target) { try fuzz.run(input) }
+    for input in inputs("FuzzRegression", target) { try fuzz.run(input) }
   }
 
   /// A fuzzer of a second or so; tools/fuzz/run has the long one. The same inputs every time.
@@ -16,13 +16,17 @@ import Testing
   func `Seeds, and what a little chance makes of them`(target: String) throws {
     let fuzz = try #require(FuzzTarget.named(target))
     var chance = Chance(state: 0x9E37_79B9_7F4A_7C15)
-    let seeds = fuzz.seeds() + [[]]
+    let seeds = fuzz.seeds() + inputs("FuzzCorpus", target) + [[]]
     for seed in seeds { try fuzz.run(seed) }
     for _ in 0..<300 { try fuzz.run(chance.mutate(seeds[chance.next(seeds.count)])) }
   }
 
   @Test func `Every folder of inputs belongs to a target`() {
-    for name in entries(folder) { #expect(FuzzTarget.named(name) != nil, "Tests/FuzzRegression/\(name)") }
+    for folder in ["FuzzRegression", "FuzzCorpus"] {
+      for name in entries("\(tests)/\(folder)") {
+        #expect(FuzzTarget.named(name) != nil, "Tests/\(folder)/\(name)")
+      }
+    }
   }
 }
 
@@ -55,14 +59,17 @@ private struct Chance {
   }
 }
 
-private let folder: String = {
+/// Tests/ of this package.
+private let tests: String = {
   let parts = #filePath.split(separator: "/").dropLast(2)
-  return "/" + parts.joined(separator: "/") + "/FuzzRegression"
+  return "/" + parts.joined(separator: "/")
 }()
 
-private func regressions(_ target: String) -> [[UInt8]] {
-  entries("\(folder)/\(target)").sorted().map { name in
-    let descriptor = open("\(folder)/\(target)/\(name)", O_RDONLY | O_CLOEXEC)
+/// The committed inputs of one target in a folder of Tests/.
+private func inputs(_ folder: String, _ target: String) -> [[UInt8]] {
+  let directory = "\(tests)/\(folder)/\(target)"
+  return entries(directory).sorted().map { name in
+    let descriptor = open("\(directory)/\(name)", O_RDONLY | O_CLOEXEC)
     defer { close(descriptor) }
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65536)
