@@ -36,15 +36,18 @@ public struct GuestMemoryMap {
   @usableFromInline let fault: UnsafePointer<Atomic<UInt32>>
   /// Addresses are those of the device behind a vIOMMU. One that is in no region may only not be translated yet.
   public let isTranslated: Bool
+  /// Differs from that of the map before.
+  public let edition: UInt64
 
   init(
     regions: UnsafePointer<GuestRegion>, count: Int, hot: GuestRegion, fault: UnsafePointer<Atomic<UInt32>>,
-    isTranslated: Bool = false
+    isTranslated: Bool = false, edition: UInt64 = 0
   ) {
     self.regions = regions
     self.count = count
     self.fault = fault
     self.isTranslated = isTranslated
+    self.edition = edition
     hotAddress = hot.guestAddress
     hotSize = hot.size
     hotDelta = hot.host &- hot.guestAddress

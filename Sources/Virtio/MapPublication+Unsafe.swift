@@ -43,7 +43,7 @@ final class MapTable {
   private let fault: FaultFlag
 
   // SAFETY: `regions` has one initialised element for each of the array's, and lives as long as the map over it.
-  init(_ array: [GuestRegion], fault: FaultFlag, isTranslated: Bool) {
+  init(_ array: [GuestRegion], fault: FaultFlag, isTranslated: Bool, edition: UInt64 = 0) {
     regions = .allocate(capacity: array.count)
     var hot = GuestRegion(guestAddress: 0, size: 0, userAddress: 0, host: 0)
     for (index, region) in array.enumerated() {
@@ -54,7 +54,7 @@ final class MapTable {
     cell.initialize(
       to: GuestMemoryMap(
         regions: UnsafePointer(regions), count: array.count, hot: hot, fault: UnsafePointer(fault.word),
-        isTranslated: isTranslated))
+        isTranslated: isTranslated, edition: edition))
     map = UnsafePointer(cell)
     self.fault = fault
   }

@@ -55,6 +55,7 @@ public final class TranslationCache {
   private let writers: MapPublication
   private var retired: [MapTable] = []
   private var victim = 0
+  private var edition: UInt64 = 0
 
   /// - Parameter memory: what translations lead to. For other memory there is another cache.
   public init(_ memory: GuestMemory?, capacity: Int = 32_768) {
@@ -214,6 +215,7 @@ public final class TranslationCache {
   public func publish() {
     guard hasChanges else { return }
     hasChanges = false
+    edition &+= 1
     retired.append(readers.publish(table(.read)))
     retired.append(writers.publish(table(.write)))
   }
@@ -225,7 +227,7 @@ public final class TranslationCache {
     let regions = entries.lazy.filter { $0.permissions.contains(permission) }.map {
       GuestRegion(guestAddress: $0.first, size: $0.last - $0.first + 1, userAddress: 0, host: $0.host)
     }
-    return MapTable(Array(regions), fault: fault, isTranslated: true)
+    return MapTable(Array(regions), fault: fault, isTranslated: true, edition: edition)
   }
 }
 

@@ -72,14 +72,31 @@ import VirtioTesting
   func `The driver is to kick for receive buffers even while there are others`(
     layout: GuestQueue.Layout, event: VirtioFeatures
   ) throws {
-    let guest = try VhostUserGuest.translated(.fixed(), Self.modern.union(layout.features).union(event))
+    let guest = try VhostUserGuest.translated(.perBuffer, Self.modern.union(layout.features).union(event))
     guest.driver.post(16, sizes: [2048])
     for round in 0..<50 {
+      try guest.settle()
       guest.harness.transmit([testFrame(60, seed: round), testFrame(61, seed: round)])
       for _ in 0..<2 { #expect(guest.driver.receive(repost: false) != nil) }
       let buffers = (0..<2).map { _ in guest.driver.ram.allocate(2048) }
       for address in buffers { #expect(guest.driver.post([.init(address, 2048, isWritable: true)])) }
       #expect(guest.driver.receiveQueue.publish())
+    }
+  }
+
+  @Test(arguments: GuestQueue.Layout.allCases, [VirtioFeatures(), .eventIndex])
+  func `A guest whose buffers are mapped for good is not asked to kick for each`(
+    layout: GuestQueue.Layout, event: VirtioFeatures
+  ) throws {
+    let guest = try VhostUserGuest.translated(.fixed(), Self.modern.union(layout.features).union(event))
+    guest.driver.post(16, sizes: [2048])
+    try guest.settle()
+    for round in 0..<50 {
+      guest.harness.transmit([testFrame(60, seed: round)])
+      #expect(guest.driver.receive(repost: false)?.bytes == testFrame(60, seed: round))
+      #expect(guest.driver.post([.init(guest.driver.ram.allocate(2048), 2048, isWritable: true)]))
+      let isKicked = guest.driver.receiveQueue.publish()
+      #expect(!isKicked || round == 0)
     }
   }
 

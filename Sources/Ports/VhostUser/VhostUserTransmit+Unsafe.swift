@@ -42,8 +42,9 @@ struct VhostUserTransmit: ~Copyable {
   private var visibleBits: UInt64 = 0
   /// Longest frame the MTU allows; segments of GSO frames are shorter than the frame.
   var maximumFrameLength = Int.max
-  /// Whether the driver is to kick when it offers buffers.
+  /// Whether the driver may have to kick when it offers buffers, and for which translations it was last asked to.
   private var wantsKicks = false
+  private var asked: UInt64?
   /// What waits for a translation.
   let missed: UnsafePointer<MissedAddress>
   /// What the guest got by this queue.
@@ -80,7 +81,8 @@ struct VhostUserTransmit: ~Copyable {
 
   /// - Parameters:
   ///   - maps: what may be written; `tables`: what may be read.
-  ///   - wantsKicks: whether the driver is to say when it offers buffers, for whoever asks ahead for their translations.
+  ///   - wantsKicks: whether the driver is to say when it offers buffers, for whoever asks ahead for their translations:
+  ///     as long as those change.
   mutating func attach(
     _ queue: consuming Virtqueue, _ maps: UnsafePointer<PublishedMap>, tables: UnsafePointer<PublishedMap>,
     _ features: VirtioFeatures, log: DirtyLog?, wantsKicks: Bool
@@ -90,6 +92,7 @@ struct VhostUserTransmit: ~Copyable {
     self.tables = tables
     self.log = log
     self.wantsKicks = wantsKicks
+    asked = nil
     headerLength = VirtioNetHeader.length(features)
     isMergeable = features.contains(.mergeableReceiveBuffers)
     accepts = features.driverAccepts
@@ -160,10 +163,16 @@ struct VhostUserTransmit: ~Copyable {
   }
 
   mutating func flush(_ counters: PortCounters) {
-    guard maps != nil, queue.pointee.flush() else { return }
+    guard let maps, queue.pointee.flush() else { return }
     count(queue.pointee.notify() ? .notificationsSent : .notificationsSuppressed, 1, counters)
-    if wantsKicks { queue.pointee.armBehind() }
+    if wantsKicks { askForKicks(maps.pointee.current.edition) }
     if log?.hasFaulted == true { report(.logTruncated) }
+  }
+
+  /// A guest that maps its buffers for good is spared the kicks: nothing has changed since it was last asked.
+  private mutating func askForKicks(_ edition: UInt64) {
+    if asked != edition { queue.pointee.armBehind() } else { queue.pointee.disarm() }
+    asked = edition
   }
 
   @inline(__always)
