@@ -6,6 +6,11 @@
 // switch take what is still in the rings, and prints a line for each port: its name, the frames the switch took, the
 // frames it delivered, and how many outputs each of its frames had. It exits with 1 if a frame arrived where it should
 // not.
+//
+//     switchd-soak --rate=SECONDS [--iommu=region|pages] SOCKET SOCKET
+//
+// sends 60-byte frames both ways between two ports for so long, and prints how many arrived in a second. The guests'
+// memory is mapped for good: as it is, or each buffer by itself.
 
 import Glibc
 import Linux
@@ -42,8 +47,14 @@ private struct Station {
 @main
 struct Soak {
   static func main() {
+    do {
+      if let rate = try Rate(CommandLine.arguments.dropFirst()) { return say("\(try rate.measure())") }
+    } catch {
+      say("switchd-soak: \(error)", to: 2)
+      exit(1)
+    }
     guard CommandLine.arguments.count == 2 else {
-      say("usage: switchd-soak DIRECTORY", to: 2)
+      say("usage: switchd-soak DIRECTORY | --rate=SECONDS [--iommu=region|pages] SOCKET SOCKET", to: 2)
       exit(2)
     }
     for number in [SIGTERM, SIGINT] { signal(number) { _ in ended.store(true, ordering: .relaxed) } }
