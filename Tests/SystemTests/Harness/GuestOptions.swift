@@ -46,7 +46,8 @@ extension GuestOptions {
       + machine
       + [
         "-kernel", kernel, "-initrd", initramfs, "-append",
-        (["console=ttyS0", "quiet", "panic=1", "no_timer_check"] + settings + self.kernel).joined(separator: " "),
+        (["console=ttyS0", "quiet", "panic=1", "no_timer_check"] + settings + self.kernel).joined(
+          separator: " "),
         "-serial", "file:\(name).console",
         "-chardev", "socket,id=monitor,path=\(name).monitor,server=on,wait=off",
         "-mon", "chardev=monitor,mode=control",

@@ -27,6 +27,16 @@ extension Lab {
     return result
   }
 
+  /// The counters of a port in its row, those of its queues among them: "rx_q0_packets" is what the guest sent by its
+  /// first pair.
+  func statistics(_ port: String) throws -> [String: Int] {
+    let pairs = try interface(port, "statistics").filter { $0 != "{" && $0 != "}" && $0 != " " }
+    return pairs.split(separator: ",").reduce(into: [:]) { result, pair in
+      let parts = pair.split(separator: "=")
+      if parts.count == 2 { result[String(parts[0])] = Int(parts[1]) }
+    }
+  }
+
   /// The virtio features a port's front-end acknowledged.
   func features(_ port: String) throws -> UInt64 {
     let text = try interface(port, "status:features").filter { $0 != "\"" }

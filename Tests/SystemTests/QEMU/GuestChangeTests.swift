@@ -135,10 +135,11 @@ extension System {
       ])
       defer { listener.kill() }
       try eventually("the host listens") { try guest.run("nc \(host.address) 5010 </dev/null").succeeded }
-      let before = try lab.counters("vm1")
+      let before = try lab.statistics("vm1")
       try guest.must(
-        "i=0; while [ $i -lt 100 ]; do nc \(host.address) 5010 </dev/null || exit 1; i=$((i+1)); done")
-      let after = try lab.counters("vm1")
+        "i=0; while [ $i -lt 60 ]; do nc \(host.address) 5010 </dev/null || exit 1; i=$((i+1)); done",
+        within: 120)
+      let after = try lab.statistics("vm1")
       for queue in 0..<4 {
         let name = "rx_q\(queue)_packets"
         try #require(after[name, default: 0] > before[name, default: 0], "\(name): \(after)")
