@@ -46,12 +46,22 @@ extension System {
     }
 
     private func send(_ kind: Kind, _ count: Int, _ frontEnd: ScriptedFrontEnd) throws {
+      // So many answers are awaited at a time: the switch does not keep more for one that does not read them.
+      var awaited = 0
+      func takeAnswers() throws {
+        while awaited > 0 {
+          _ = try frontEnd.receive(atMost: 20_000)
+          awaited -= 1
+        }
+      }
       for number in 1...count {
         // Some ask for an acknowledgement: nothing is lost when the socket is full, and both answers are tried.
         let needReply = !kind.isAnswered && number % 16 == 0
         try frontEnd.send(kind.request, kind.payload, kind.descriptors, needReply: needReply)
-        if kind.isAnswered || needReply { _ = try frontEnd.receive(atMost: 20_000) }
+        if kind.isAnswered || needReply { awaited += 1 }
+        if awaited >= (kind.isAnswered ? 64 : 2) { try takeAnswers() }
       }
+      try takeAnswers()
       // All of them have been handled when this is answered.
       _ = try frontEnd.askNumber(.getFeatures)
     }
