@@ -15,6 +15,10 @@ extension Trait where Self == ConditionTrait {
       if: programs.allSatisfy { haveTools($0) },
       "needs \(programs.joined(separator: ", ")); run tools/setup test")
   }
+  /// For guests that take minutes under software emulation.
+  static var takesMinutes: Self {
+    .enabled(if: getenv("SWITCHD_LONG_TESTS") != nil, "takes minutes; set SWITCHD_LONG_TESTS=1 to run it")
+  }
 }
 
 private func haveTools(_ names: String...) -> Bool {

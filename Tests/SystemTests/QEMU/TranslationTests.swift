@@ -4,9 +4,9 @@ import Virtio
 // A guest whose card is behind an IOMMU: all addresses it gives the switch have to be translated, as long as the guest
 // says so and no longer.
 extension System {
-  @Suite(.needsGuests, .needs("ethtool")) struct Translations {
+  @Suite(.takesMinutes, .needsGuests, .needs("ethtool")) struct Translations {
     /// How the guest's kernel uses its IOMMU: mappings taken back at once, some time later, or one that stays.
-    static let modes = [["iommu.strict=1"], ["iommu=pt"]]
+    static let modes = [["iommu.strict=1"], ["iommu.strict=0"], ["iommu=pt"]]
 
     @Test(arguments: modes)
     func `A guest behind an IOMMU exchanges frames`(mode: [String]) throws {
