@@ -4,8 +4,9 @@ import Linux
 import Testing
 
 /// The agent's side of the conversation, on a thread instead of in a process.
-@Suite struct NamespaceAgentTests {
+@Suite final class NamespaceAgentTests {
   private let channel: Int32
+  private var agent: Linux.Thread?
 
   /// What came back: an errno, and a socket if that is 0.
   private struct Answer: Equatable {
@@ -18,11 +19,16 @@ import Testing
     try #require(socketpair(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue), 0, &ends) == 0)
     channel = ends[0]
     let agent = ends[1]
-    // It ends when the test closes its end; nobody waits for it.
-    _ = try Linux.Thread(name: "agent") {
+    self.agent = try Linux.Thread(name: "agent") {
       cl_namespace_agent_serve(agent)
       close(agent)
     }
+  }
+
+  /// The agent ends when its other end is closed.
+  deinit {
+    close(channel)
+    agent.take()?.join()
   }
 
   private func ask(_ descriptors: [Int32]) throws -> Answer {
@@ -45,7 +51,6 @@ import Testing
   }
 
   @Test func `What is no namespace is refused, and the next request is served`() throws {
-    defer { close(channel) }
     #expect(try ask([]) == Answer(error: EINVAL, hasSocket: false))
     let event = try EventFD()
     #expect(try ask([event.raw]) == Answer(error: EINVAL, hasSocket: false))
@@ -58,7 +63,6 @@ import Testing
   }
 
   @Test func `A thousand requests leave no descriptor behind`() throws {
-    defer { close(channel) }
     let namespace = try FileDescriptor.open("/proc/self/ns/net", O_RDONLY)
     _ = try ask([namespace.raw])
     let before = try descriptorCount()
