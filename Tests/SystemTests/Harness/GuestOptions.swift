@@ -67,8 +67,14 @@ extension GuestOptions {
     let size = memorySlots == 0 ? "\(megabytes)" : "\(megabytes)M,slots=\(memorySlots),maxmem=8G"
     return ["-m", size, "-object", memory, "-machine", "\(iommu ? "q35" : "pc"),memory-backend=mem0"]
       + (processor.map { ["-cpu", $0] } ?? [])
-      + (iommu ? ["-device", "intel-iommu,intremap=off,device-iotlb=on"] : [])
+      + (iommu ? Self.iommuDevices : [])
   }
+
+  /// Only behind a root port has a card ATS; and without that QEMU tells the switch of no mapping that ends.
+  private static let iommuDevices = [
+    "-device", "intel-iommu,intremap=off,device-iotlb=on", "-device",
+    "pcie-root-port,id=port0,chassis=1,slot=1",
+  ]
 
   private func network(_ socket: String?) -> [String] {
     guard let socket else { return ["-netdev", "user,id=net0,restrict=on"] }
@@ -85,7 +91,7 @@ extension GuestOptions {
     var properties = ["virtio-net-pci", "netdev=net0", "mac=\(mac)", "vectors=0", "romfile="]
     if queues > 1 { properties.append("mq=on") }
     if packed { properties.append("packed=on") }
-    if iommu { properties += ["iommu_platform=on", "ats=on", "disable-legacy=on", "disable-modern=off"] }
+    if iommu { properties += ["bus=port0", "iommu_platform=on", "ats=on", "disable-legacy=on"] }
     return (properties + device).joined(separator: ",")
   }
 }
