@@ -59,7 +59,7 @@ public final class ScriptedFrontEnd {
   }
 
   /// The next message from the back-end; throws when it closes the connection or stays silent for `milliseconds`.
-  public func receive(atMost milliseconds: Int = 5000) throws -> Message {
+  public func receive(atMost milliseconds: Int = 20_000) throws -> Message {
     let end = monotonicNanoseconds() + UInt64(milliseconds) * 1_000_000
     isAwaiting = true
     defer { isAwaiting = false }
