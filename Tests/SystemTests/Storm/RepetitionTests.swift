@@ -25,9 +25,9 @@ extension System {
         let process = try #require(lab.switchd?.pid)
         for kind in Self.kinds(driver) {
           // The first round lets buffers grow to the size they will have.
-          try send(kind, 500, frontEnd)
+          try say(kind, 500, frontEnd)
           let before = try Footprint(of: process)
-          try send(kind, Self.count, frontEnd)
+          try say(kind, Self.count, frontEnd)
           let after = try Footprint(of: process)
           #expect(after.descriptors == before.descriptors, "\(kind.name)")
           #expect(after.mappings == before.mappings, "\(kind.name)")
@@ -43,6 +43,10 @@ extension System {
       var payload: [UInt8] = []
       var descriptors: [Int32] = []
       var isAnswered = false
+    }
+
+    private func say(_ kind: Kind, _ count: Int, _ frontEnd: ScriptedFrontEnd) throws {
+      do { try send(kind, count, frontEnd) } catch { throw HarnessError("\(kind.name): \(error)") }
     }
 
     private func send(_ kind: Kind, _ count: Int, _ frontEnd: ScriptedFrontEnd) throws {
