@@ -100,6 +100,13 @@ final class Guest: Station {
     try waitUntilReady()
   }
 
+  /// Makes the guest's kernel end where it is: nothing runs any more, and its card stays as it was. It has to have been
+  /// booted with "panic=0".
+  func crash() throws {
+    try send("end0 echo c >/proc/sysrq-trigger\n")
+    try eventually("the guest's kernel panics") { console.contains("Kernel panic") }
+  }
+
   /// Takes the card from its driver, and gives it back, with its address.
   func rebind(meanwhile body: () throws -> Void = {}) throws {
     let device = try must("basename $(readlink -f /sys/class/net/eth0/device)")
