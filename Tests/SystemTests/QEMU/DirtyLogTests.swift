@@ -5,85 +5,60 @@ import Testing
 // only by the dirty log.
 extension System {
   @Suite(.needsGuests) struct DirtyLogs {
-    /// A guest that runs writes, soon after the switch, to the same pages, which hides what a log has missed. In one
-    /// whose kernel has ended nobody else writes to the buffers it had ready.
+    /// The guest's kernel has ended, so that nobody else writes to the buffers it had ready. One that runs would hide
+    /// what a log has missed, because it writes to the same pages soon after; and QEMU 7.2 loses some of what an emulated
+    /// processor writes (Migration.swift).
     @Test(arguments: [CardOptions.Layout.split, .packed])
     func `Every page of a guest that moves while frames arrive is as it was`(layout: CardOptions.Layout)
       throws
     {
-      try withMovingGuest(layout, kernel: ["panic=0"]) { lab, guest, host, destination in
-        try host.namespace.run([
-          "ip", "neighbour", "replace", guest.address, "lladdr", guest.mac, "nud", "permanent", "dev", "eth0",
-        ])
-        try guest.crash()
-        // The ring has buffers for as long as the migration takes.
-        try flood(guest, host, rate: "2mbit") {
-          let before = try lab.counters("vm1")["tx_packets", default: 0]
-          try eventually("frames arrive") { try lab.counters("vm1")["tx_packets", default: 0] > before + 20 }
-          try Migration.run(from: guest, to: destination)
-          try #require(try lab.counters("vm1")["tx_packets", default: 0] > before + 200)
-        }
-      }
-    }
-
-    @Test(arguments: [CardOptions.Layout.split, .packed])
-    func `Every page of a guest that moves under a flood of frames is as it was, and it goes on`(
-      layout: CardOptions.Layout
-    ) throws {
-      try withMovingGuest(layout) { lab, guest, host, destination in
-        // About as many as an emulated guest can take.
-        try flood(guest, host, rate: "100mbit") {
-          let received = "cat /sys/class/net/eth0/statistics/rx_packets"
-          let before = try #require(Int(try guest.must(received)))
-          try eventually("the flood is under way") { try Int(guest.must(received)) ?? 0 > before + 1000 }
-          try Migration.run(from: guest, to: destination)
-        }
-      } afterwards: { host, destination in
-        try destination.monitor().run("cont")
-        try destination.reaches(host)
-      }
-    }
-
-    /// Moves a guest to a QEMU that leaves it stopped, so that its memory stays what was sent, and compares the two.
-    private func withMovingGuest(
-      _ layout: CardOptions.Layout, kernel: [String] = [], move: (Lab, Guest, Host, Guest) throws -> Void,
-      afterwards: (Host, Guest) throws -> Void = { _, _ in }
-    ) throws {
       try withLab { lab in
         let files = ["source", "destination"].map {
           Scratch.shared.path("ram-\($0)-\(Scratch.shared.number())")
         }
         defer { for file in files { unlink(file) } }
         var options = CardOptions(layout: layout, ringSize: 1024).guest
-        options.kernel = kernel
+        options.kernel = ["panic=0"]
         options.memory = .file(files[0])
         let guest = try lab.addGuest("vm1", options: options)
         let host = try lab.addHost("veth1")
         let destination = try lab.addDestination("vm2", of: guest) {
           $0.memory = .file(files[1])
+          // What was sent has to stay as it is.
           $0.isPaused = true
         }
         try guest.start()
         try destination.launch()
         try guest.reaches(host)
+        try guest.crash()
         try Matrix.check(Guest.frontEnd, ["live migration"]) {
-          try move(lab, guest, host, destination)
+          try withFrames(to: guest, from: host) {
+            let before = try received(lab)
+            try eventually("frames arrive") { try received(lab) > before + 20 }
+            try Migration.run(from: guest, to: destination)
+            try #require(try received(lab) > before + 200)
+          }
           let differing = try pagesThatDiffer(files[0], files[1])
           try #require(differing.isEmpty, "\(differing.count) pages: \(differing.prefix(20))")
-          try afterwards(host, destination)
         }
       }
     }
 
-    /// Random frames to the guest while `body` runs.
-    private func flood(_ guest: Guest, _ host: Host, rate: String, _ body: () throws -> Void) throws {
-      try host.limit(rate)
-      let flood = try host.namespace.start([
+    private func received(_ lab: Lab) throws -> Int { try lab.counters("vm1")["tx_packets", default: 0] }
+
+    /// Random frames for a guest that does not answer while `body` runs: so few that its ring has buffers for as long
+    /// as a migration takes.
+    private func withFrames(to guest: Guest, from host: Host, _ body: () throws -> Void) throws {
+      try host.namespace.run([
+        "ip", "neighbour", "replace", guest.address, "lladdr", guest.mac, "nud", "permanent", "dev", "eth0",
+      ])
+      try host.limit("2mbit")
+      let sender = try host.namespace.start([
         "socat", "-u", "-b", "1400", "OPEN:/dev/urandom", "UDP-SENDTO:\(guest.address):9",
       ])
       try body()
-      try #require(flood.isRunning)
-      flood.kill()
+      try #require(sender.isRunning)
+      sender.kill()
       try host.removeLimit()
     }
 

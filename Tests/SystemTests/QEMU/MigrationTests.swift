@@ -59,6 +59,7 @@ extension System {
       try destination.launch()
       if card.queues > 1 { try guest.must("ethtool -L eth0 combined \(card.queues)") }
       try sender.reaches(guest)
+      try Migration.keepSafe(guest)
 
       // Slow enough to last until the guest is elsewhere.
       try sender.limit("32mbit")
