@@ -1,6 +1,7 @@
 import JSONRPC
 
-/// A test of rows (RFC 7047 §5.1, `<condition>`): all clauses must hold.
+/// A test of rows (RFC 7047 §5.1, `<condition>`): all clauses must hold. In monitors one that holds is enough
+/// (`MonitorPlan.Part`).
 struct Condition: Hashable, Sendable {
   enum Function: String, Sendable {
     case equal = "=="
@@ -72,18 +73,18 @@ struct Condition: Hashable, Sendable {
     return nil
   }
 
-  func matches(_ row: Row) -> Bool {
-    for clause in clauses {
-      switch clause {
-      case .constant(let value): if !value { return false }
-      case .compare(let reference, let function, let datum):
-        if !Self.holds(row[reference], function, datum) { return false }
-      }
+  func matches(_ row: Row) -> Bool { clauses.allSatisfy { $0.holds(for: row) } }
+}
+
+extension Condition.Clause {
+  func holds(for row: Row) -> Bool {
+    switch self {
+    case .constant(let value): value
+    case .compare(let reference, let function, let datum): Self.holds(row[reference], function, datum)
     }
-    return true
   }
 
-  private static func holds(_ value: Datum, _ function: Function, _ argument: Datum) -> Bool {
+  private static func holds(_ value: Datum, _ function: Condition.Function, _ argument: Datum) -> Bool {
     switch function {
     case .equal: return value == argument
     case .notEqual: return value != argument

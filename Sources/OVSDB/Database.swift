@@ -15,8 +15,8 @@ public final class Database {
   var plans: [MonitorPlan] = []
   /// Called after every commit, updates already sent; transactions that wait are tried again there.
   var onCommit: (() -> Void)?
-  /// Identifies the state after the last commit, for `monitor_cond_since`.
-  var lastTransaction: UUID
+  /// The last commits, for `monitor_cond_since`.
+  var history: History
 
   public var name: String { schema.name }
 
@@ -28,7 +28,7 @@ public final class Database {
     self.storage = storage
     self.isReadOnly = isReadOnly
     tables = schema.tables.enumerated().map { Table($1, $0, schema) }
-    lastTransaction = uuids.next()
+    history = History(uuids.next())
   }
 
   func table(_ name: String) throws(OVSDBError) -> Table {

@@ -17,12 +17,12 @@ public final class DatabaseServer {
   let loop: EventLoop
   /// Identifies this run of the server.
   let id = UUID.random()
-  public private(set) var databases: [String: Database] = [:]
+  public internal(set) var databases: [String: Database] = [:]
   var locks = LockTable()
   private var listeners: [Remote: Server] = [:]
-  private var sessions: [ObjectIdentifier: Session] = [:]
+  var sessions: [ObjectIdentifier: Session] = [:]
   private var retryIsScheduled = false
-  private let catalog: Database
+  let catalog: Database
 
   /// How long a TCP client may be silent before it is asked for an echo.
   static let probeMilliseconds = 5000
@@ -31,16 +31,7 @@ public final class DatabaseServer {
     self.loop = loop
     catalog = Database(ServerCatalog.schema, nil, isReadOnly: true)
     databases[catalog.name] = catalog
-    enter(catalog)
-  }
-
-  /// Serves a database.
-  public func add(_ database: Database) throws(StorageError) {
-    guard databases[database.name] == nil else {
-      throw StorageError("a database named \(database.name) is served already")
-    }
-    databases[database.name] = database
-    enter(database)
+    updateCatalog()
   }
 
   /// Opens a database file and serves it; when there is no such file it is created with `schema`.
@@ -122,20 +113,16 @@ public final class DatabaseServer {
     }
     if case .listenTCP? = remote { connection.probe(everyMilliseconds: Self.probeMilliseconds) }
   }
-
-  private func enter(_ database: Database) {
-    if let changes = ServerCatalog.enter(database, in: catalog) { committed(changes, catalog) }
-  }
 }
 
 // What follows a commit.
 extension DatabaseServer {
   /// Tells every follower, then lets transactions that wait try again.
   func committed(_ changes: ChangeSet, _ database: Database) {
-    database.lastTransaction = database.uuids.next()
+    database.history.append(changes, leadingTo: database.uuids.next())
     for plan in database.plans {
       guard let text = plan.text(changes) else { continue }
-      for monitor in plan.followers { monitor.send(text, database.lastTransaction) }
+      for monitor in plan.followers { monitor.send(text) }
     }
     scheduleRetry()
     if let storage = database.storage, storage.wantsCompaction {
@@ -158,18 +145,25 @@ extension DatabaseServer {
     }
   }
 
-  /// Lets a session follow part of a database, sharing the plan of others who follow the same.
+  /// Lets a session follow part of a database.
   func follow(
     _ database: Database, _ specification: MonitorPlan.Specification, _ id: JSON, _ session: Session
   ) -> Monitor {
-    var plan = database.plans.first { $0.specification == specification }
-    if plan == nil {
-      plan = MonitorPlan(specification, database)
-      database.plans.append(plan!)
-    }
-    let monitor = Monitor(id, plan!, session)
-    plan!.followers.append(monitor)
+    let plan = plan(specification, database)
+    let monitor = Monitor(id, plan, session)
+    plan.followers.append(monitor)
     return monitor
+  }
+
+  /// Lets a monitor follow what `specification` says from now on, and tells it what that adds and takes away.
+  func change(_ monitor: Monitor, to specification: MonitorPlan.Specification) {
+    let old = monitor.plan
+    guard specification != old.specification else { return }
+    let new = plan(specification, old.database)
+    remove(monitor)
+    new.followers.append(monitor)
+    monitor.plan = new
+    if let text = new.text(succeeding: old) { monitor.send(text) }
   }
 
   func remove(_ monitor: Monitor) {
@@ -177,14 +171,24 @@ extension DatabaseServer {
     plan.followers.removeAll { $0 === monitor }
     if plan.followers.isEmpty { plan.database.plans.removeAll { $0 === plan } }
   }
+
+  /// The plan of all who follow the same.
+  private func plan(_ specification: MonitorPlan.Specification, _ database: Database) -> MonitorPlan {
+    if let plan = database.plans.first(where: { $0.specification == specification }) { return plan }
+    let plan = MonitorPlan(specification, database)
+    database.plans.append(plan)
+    return plan
+  }
 }
 
 extension Monitor {
   /// Sends an update whose text was made for all followers of the plan.
-  fileprivate func send(_ updates: [UInt8], _ transaction: UUID) {
+  fileprivate func send(_ updates: [UInt8]) {
     var params: [UInt8] = [UInt8(ascii: "[")]
     id.write(to: &params)
-    if plan.specification.dialect == .update3 { params.append(contentsOf: ",\"\(transaction)\"".utf8) }
+    if plan.specification.dialect == .update3 {
+      params.append(contentsOf: ",\"\(plan.database.history.last)\"".utf8)
+    }
     params.append(UInt8(ascii: ","))
     params.append(contentsOf: updates)
     params.append(UInt8(ascii: "]"))

@@ -59,8 +59,8 @@ final class MonitorPlan {
   struct Part: Hashable {
     let table: Int
     var columns: [Column] = []
-    /// A row is followed while it matches one of these; empty: always.
-    var conditions: [Condition] = []
+    /// A row is followed while one of these holds; empty: always (ovsdb-server(7) §4.1.12).
+    var conditions: [Condition.Clause] = []
     var selection: Selection = []
   }
 
@@ -82,8 +82,8 @@ final class MonitorPlan {
 
 /// One client's monitor.
 final class Monitor {
-  let id: JSON
-  let plan: MonitorPlan
+  var id: JSON
+  var plan: MonitorPlan
   unowned let session: Session
 
   init(_ id: JSON, _ plan: MonitorPlan, _ session: Session) {
@@ -118,7 +118,8 @@ extension MonitorPlan.Specification {
     _ json: JSON, to part: inout MonitorPlan.Part, _ table: TableSchema, _ dialect: MonitorPlan.Dialect
   ) throws(OVSDBError) {
     guard case .object(let request) = json else { throw .syntax("a monitor request must be an object") }
-    for name in request.keys where !["columns", "select", "where"].contains(name) {
+    let members: Set = dialect == .update ? ["columns", "select"] : ["columns", "select", "where"]
+    for name in request.keys where !members.contains(name) {
       throw .syntax("a monitor request has no member \"\(name)\"")
     }
     let selection = try MonitorPlan.Selection(request["select"])
@@ -138,14 +139,55 @@ extension MonitorPlan.Specification {
       part.columns.append(MonitorPlan.Column(reference: reference, selection: selection))
     }
     part.selection.formUnion(selection)
-    if let condition = request["where"], dialect != .update {
-      part.conditions.append(try Condition(condition, table))
+    if let condition = request["where"] { part.conditions += try Condition(condition, table).clauses }
+  }
+
+  /// The same with other conditions, as `<monitor-cond-update-requests>` gives them (ovsdb-server(7) §4.1.13). A table
+  /// that is not named keeps its own.
+  func changing(_ requests: JSON, _ database: Database) throws(OVSDBError) -> MonitorPlan.Specification {
+    guard case .object(let tables) = requests else {
+      throw .syntax("new conditions must be an object of tables, not \(requests.excerpt)")
     }
+    var parts = self.parts
+    for (name, request) in tables {
+      let table = try database.table(name)
+      guard let place = parts.firstIndex(where: { $0.table == table.place }) else {
+        throw .syntax("table \(name) is not monitored")
+      }
+      do throws(OVSDBError) {
+        parts[place].conditions = try Self.conditions(request, table.schema)
+      } catch { throw error.about("table \(name)") }
+    }
+    return MonitorPlan.Specification(dialect: dialect, parts: parts)
+  }
+
+  private static func conditions(_ json: JSON, _ table: TableSchema) throws(OVSDBError) -> [Condition.Clause]
+  {
+    var clauses: [Condition.Clause] = []
+    for request in json.array ?? [json] {
+      guard case .object(let members) = request else {
+        throw .syntax("a new condition must be an object with \"where\", not \(request.excerpt)")
+      }
+      for name in members.keys where name != "where" {
+        throw .syntax(
+          name == "columns"
+            ? "the columns of a monitor cannot be changed" : "a new condition has no member \"\(name)\"")
+      }
+      if let condition = members["where"] { clauses += try Condition(condition, table).clauses }
+    }
+    return clauses
   }
 }
 
 extension MonitorPlan.Part {
   func matches(_ row: Row) -> Bool {
-    conditions.isEmpty || conditions.contains { $0.matches(row) }
+    conditions.isEmpty || conditions.contains { $0.holds(for: row) }
+  }
+
+  /// The change as a follower sees it: a row that begins or ceases to match is, to it, inserted or deleted.
+  func seen(_ change: RowChange) -> RowChange {
+    RowChange(
+      uuid: change.uuid, old: change.old.flatMap { matches($0) ? $0 : nil },
+      new: change.new.flatMap { matches($0) ? $0 : nil })
   }
 }

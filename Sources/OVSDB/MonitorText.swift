@@ -24,24 +24,42 @@ extension MonitorPlan {
 
   /// What a commit changed of the part followed; nil when nothing.
   func text(_ changes: ChangeSet) -> [UInt8]? {
-    var output: [UInt8] = []
-    var tables = ObjectWriter()
+    var followed: [(Part, [RowChange])] = []
     for (place, changed) in changes {
       guard let part = specification.parts.first(where: { $0.table == place }) else { continue }
-      let table = database.tables[place]
+      followed.append((part, part.conditions.isEmpty ? changed : changed.map(part.seen)))
+    }
+    return text(followed)
+  }
+
+  /// What other conditions than `old`'s add and take away; nil when nothing.
+  func text(succeeding old: MonitorPlan) -> [UInt8]? {
+    var followed: [(Part, [RowChange])] = []
+    for (new, old) in zip(specification.parts, old.specification.parts) where new != old {
+      let changes = database.tables[new.table].rows.values.compactMap { row -> RowChange? in
+        let (was, isNow) = (old.matches(row), new.matches(row))
+        return was == isNow
+          ? nil : RowChange(uuid: row.uuid, old: was ? row : nil, new: isNow ? row : nil)
+      }
+      followed.append((new, changes))
+    }
+    return text(followed)
+  }
+
+  private func text(_ followed: [(Part, [RowChange])]) -> [UInt8]? {
+    var output: [UInt8] = []
+    var tables = ObjectWriter()
+    for (part, changes) in followed {
+      let table = database.tables[part.table]
       let columns = RenderedColumn.list(part, table)
       var rows = ObjectWriter()
-      for change in changed {
-        // A row that begins or ceases to match is, to the follower, inserted or deleted.
-        let old = change.old.flatMap { part.matches($0) ? $0 : nil }
-        let new = change.new.flatMap { part.matches($0) ? $0 : nil }
-        guard isWorthSaying(old, new, columns, part) else { continue }
+      for change in changes where isWorthSaying(change.old, change.new, columns, part) {
         if rows.isEmpty { tables.key(table.schema.name, to: &output) }
         rows.key(change.uuid, to: &output)
         if specification.dialect == .update {
-          writeUpdate(old, new, columns, &output)
+          writeUpdate(change.old, change.new, columns, &output)
         } else {
-          writeUpdate2(old, new, columns, &output)
+          writeUpdate2(change.old, change.new, columns, &output)
         }
       }
       if !rows.isEmpty { rows.close(&output) }

@@ -23,20 +23,35 @@ enum ServerCatalog {
       ])
   }()
 
-  /// Adds the row that describes `database`.
-  static func enter(_ database: Database, in catalog: Database) -> ChangeSet? {
-    guard let table = catalog.tables.first else { return nil }
+  /// Makes the rows those of `databases`; nil when they were.
+  static func describe(_ databases: [Database], in catalog: Database) -> ChangeSet? {
+    guard let table = catalog.tables.first, let name = table.schema.columnIndex["name"] else { return nil }
+    let transaction = Transaction(catalog)
+    var old = [String: Row](
+      table.rows.values.map { ($0.columns[name].string ?? "", $0) }, uniquingKeysWith: { $1 })
+    for database in databases {
+      let columns = columns(database, table)
+      if var row = old.removeValue(forKey: database.name) {
+        row.columns = columns
+        transaction.replace(table, row)
+      } else {
+        transaction.insert(table, Row(uuid: catalog.uuids.next(), version: .zero, columns: columns))
+      }
+    }
+    for row in old.values { transaction.delete(table, row.uuid) }
+    guard let changes = try? transaction.commit(), !changes.isEmpty else { return nil }
+    return changes
+  }
+
+  private static func columns(_ database: Database, _ table: Table) -> [Datum] {
     let values: [String: Datum] = [
       "name": Datum(database.name), "model": Datum("standalone"), "connected": Datum(true),
-      "leader": Datum(true),
-      "schema": Datum(database.schema.json.text),
+      "leader": Datum(true), "schema": Datum(database.schema.json.text),
     ]
     var columns = table.defaults
     for (name, value) in values {
       if let index = table.schema.columnIndex[name] { columns[index] = value }
     }
-    let transaction = Transaction(catalog)
-    transaction.insert(table, Row(uuid: catalog.uuids.next(), version: .zero, columns: columns))
-    return try? transaction.commit()
+    return columns
   }
 }

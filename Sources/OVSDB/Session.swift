@@ -45,9 +45,12 @@ final class Session {
   }
 
   func serve(notification method: String, _ params: [JSON]) {
-    guard method == "cancel", params.count == 1, let waiting = waiting.removeValue(forKey: params[0]) else {
-      return
-    }
+    if method == "cancel", params.count == 1 { cancel(params[0]) }
+  }
+
+  /// Ends a transaction that waits.
+  func cancel(_ id: JSON) {
+    guard let waiting = waiting.removeValue(forKey: id) else { return }
     waiting.timer?.cancel()
     connection.fail(waiting.id, "canceled")
   }
@@ -73,6 +76,7 @@ final class Session {
     "monitor": { (s, params, id) throws(OVSDBError) in try s.monitor(params, id, .update) },
     "monitor_cond": { (s, params, id) throws(OVSDBError) in try s.monitor(params, id, .update2) },
     "monitor_cond_since": { (s, params, id) throws(OVSDBError) in try s.monitor(params, id, .update3) },
+    "monitor_cond_change": { (s, params, _) throws(OVSDBError) in try s.changeMonitor(params) },
     "monitor_cancel": { (s, params, _) throws(OVSDBError) in try s.cancelMonitor(params) },
     "lock": { (s, params, _) throws(OVSDBError) in try s.lock(params, steal: false) },
     "steal": { (s, params, _) throws(OVSDBError) in try s.lock(params, steal: true) },
@@ -154,35 +158,65 @@ extension Session {
     let database = try database(params)
     guard params.count >= 3 else { throw .syntax("expected [DATABASE, ID, REQUESTS]") }
     let monitorID = params[1]
-    guard monitors[monitorID] == nil else {
-      throw OVSDBError("duplicate monitor ID", "this session has a monitor \(monitorID.excerpt) already")
-    }
+    guard monitors[monitorID] == nil else { throw Self.duplicateMonitor(monitorID) }
     guard monitors.count < Limits.monitors else {
       throw OVSDBError("resources exhausted", "this session has \(Limits.monitors) monitors already")
     }
-    if dialect == .update3, params.count > 3 {
-      guard let last = params[3].string, UUID(last) != nil else {
-        throw .syntax("the last transaction must be a UUID")
-      }
-    }
     let specification = try MonitorPlan.Specification(params[2], dialect, database)
+    let since = dialect == .update3 ? try Self.lastTransaction(params) : nil
     let monitor = server.follow(database, specification, monitorID, self)
     monitors[monitorID] = monitor
-    var text = monitor.plan.initialText()
-    if dialect == .update3 {
-      // No history is kept: the client begins anew.
-      text = Array("[false,\"\(database.lastTransaction)\",".utf8) + text + [UInt8(ascii: "]")]
+    guard dialect == .update3 else {
+      connection.reply(to: id, serialized: monitor.plan.initialText())
+      return nil
     }
+    let missed = since.flatMap(database.history.changes(since:))
+    var text = Array("[\(missed != nil),\"\(database.history.last)\",".utf8)
+    text += missed.map { monitor.plan.text($0) ?? Array("{}".utf8) } ?? monitor.plan.initialText()
+    text.append(UInt8(ascii: "]"))
     connection.reply(to: id, serialized: text)
     return nil
   }
 
+  /// What a client has heard already, if it says so.
+  private static func lastTransaction(_ params: [JSON]) throws(OVSDBError) -> UUID? {
+    guard params.count > 3 else { return nil }
+    guard let text = params[3].string, let last = UUID(text) else {
+      throw .syntax("the last transaction must be a UUID, not \(params[3].excerpt)")
+    }
+    return last
+  }
+
+  /// `[ID, NEW-ID, NEW-CONDITIONS]`.
+  private func changeMonitor(_ params: [JSON]) throws(OVSDBError) -> JSON {
+    guard params.count == 3 else { throw .syntax("expected [ID, NEW-ID, NEW-CONDITIONS]") }
+    guard let monitor = monitors[params[0]] else { throw Self.unknownMonitor(params[0]) }
+    guard params[1] == params[0] || monitors[params[1]] == nil else { throw Self.duplicateMonitor(params[1]) }
+    guard monitor.plan.specification.dialect != .update else {
+      throw .syntax("only a monitor made by monitor_cond or monitor_cond_since has conditions")
+    }
+    let specification = try monitor.plan.specification.changing(params[2], monitor.plan.database)
+    monitors[monitor.id] = nil
+    monitor.id = params[1]
+    monitors[monitor.id] = monitor
+    server.change(monitor, to: specification)
+    return [:]
+  }
+
   private func cancelMonitor(_ params: [JSON]) throws(OVSDBError) -> JSON {
     guard params.count == 1, let monitor = monitors.removeValue(forKey: params[0]) else {
-      throw OVSDBError("unknown monitor", "this session has no monitor \(params.first?.excerpt ?? "")")
+      throw Self.unknownMonitor(params.first ?? .null)
     }
     server.remove(monitor)
     return [:]
+  }
+
+  private static func unknownMonitor(_ id: JSON) -> OVSDBError {
+    OVSDBError("unknown monitor", "this session has no monitor \(id.excerpt)")
+  }
+
+  private static func duplicateMonitor(_ id: JSON) -> OVSDBError {
+    OVSDBError("duplicate monitor ID", "this session has a monitor \(id.excerpt) already")
   }
 }
 

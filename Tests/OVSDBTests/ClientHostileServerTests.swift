@@ -19,7 +19,8 @@ struct ClientHostileServerTests {
     "tables": ["T": ["columns": ["name": ["type": "string"], "n": ["type": "integer"]], "isRoot": true]],
   ]
 
-  /// A server that answers each method with what `answers` has for it; nil stays silent.
+  /// A server that answers each method with what `answers` has for it, and to others stays silent. It knows no
+  /// extensions of RFC 7047 unless told so.
   final class Script {
     var server: Server?
     var connections: [Connection] = []
@@ -30,7 +31,11 @@ struct ClientHostileServerTests {
       server = try Server(loop, on: .listenUnix(path: path)) { [unowned self] connection in
         connections.append(connection)
         connection.onRequest = { [unowned self, unowned connection] method, _, id in
-          if let answer = self.answers[method] { connection.reply(to: id, answer) }
+          if let answer = self.answers[method] {
+            connection.reply(to: id, answer)
+          } else if method.hasPrefix("monitor_cond") {
+            connection.fail(id, "unknown method")
+          }
         }
       }
     }

@@ -3,10 +3,12 @@ import Linux
 
 /// A client of one database: keeps a replica of the monitored tables and sends transactions.
 ///
-/// It connects, and reconnects for ever with a growing pause between attempts; after every connection it reads the
-/// schema, monitors (RFC 7047 §4.1.5) and compares the new contents with the old, so that a listener sees one batch of
-/// changes per reconnection and one per `update`. A server that sends nonsense loses the session: one line in the
-/// log, and another attempt. It belongs to the event loop's thread.
+/// It connects, and reconnects for ever with a growing pause between attempts. After every connection it asks what the
+/// server is (ClientSession.swift), reads the schema, and monitors from the transaction it heard of last; a server that does
+/// not remember that sends everything, which is compared with what was there. So a listener sees one batch of changes per
+/// reconnection and one per update. Of a cluster's servers only the leader is used, because what others accept may be
+/// refused later. A server that sends nonsense loses the session: one line in the log, and another attempt. It belongs
+/// to the event loop's thread.
 public final class Client {
   public struct Options: Sendable {
     public var database = "Open_vSwitch"
@@ -18,6 +20,8 @@ public final class Client {
     /// for TCP and never for unix sockets, whose end the kernel reports.
     public var probeInterval: Int?
     public var limits = Connection.Limits()
+    /// Of a cluster, use the leader only.
+    public var leaderOnly = true
     public init() {}
   }
 
@@ -30,22 +34,28 @@ public final class Client {
   public var onDisconnect: ((String) -> Void)?
 
   /// What the database held when it was last heard of; nil before the first synchronization.
-  public private(set) var replica: Replica?
+  public internal(set) var replica: Replica?
   /// Whether there is a session and the replica follows it.
-  public private(set) var isSynchronized = false
+  public internal(set) var isSynchronized = false
   /// Whether the lock asked for by `lock` is held.
-  public private(set) var hasLock = false
+  public internal(set) var hasLock = false
 
   private let loop: EventLoop
   private let remotes: [Remote]
-  private let options: Options
-  private let selector: Selector
-  private var connection: Connection?
+  let options: Options
+  let selector: Selector
+  var connection: Connection?
   private var retry: EventLoop.Timer?
-  private var attempts = 0
+  var attempts = 0
   private var nextRemote = 0
-  private var lockName: String?
-  private var onLock: ((Bool) -> Void)?
+  /// The last transaction heard of in `replica`, for a server to go on from.
+  var lastTransaction: UUID?
+  /// The rows of the server's table `Database`, by UUID: its columns, but for those at their default.
+  var serverState: [String: [String: JSON]] = [:]
+  /// The kind of updates this session gets.
+  var dialect = MonitorPlan.Dialect.update
+  var lockName: String?
+  var onLock: ((Bool) -> Void)?
 
   /// A client of the database served at any of `remotes` (not empty), tried in turn. Call `start` to connect.
   public init(
@@ -148,7 +158,7 @@ extension Client {
       }
       connection.probe(everyMilliseconds: options.probeInterval ?? (isTCP ? 5000 : 0))
       if lockName != nil { requestLock(connection) }
-      requestSchema(connection)
+      requestServerState(connection)
     } catch { sessionEnded(error.reason) }
   }
 
@@ -175,94 +185,15 @@ extension Client {
 
   private func forgetSession() {
     isSynchronized = false
+    serverState = [:]
     setLock(false)
   }
 
   /// What the server sent cannot be worked with.
-  private func giveUp(_ connection: Connection, _ reason: String) {
+  func giveUp(_ connection: Connection, _ reason: String) {
     guard connection === self.connection else { return }
     self.connection = nil
     connection.close()
     sessionEnded(reason)
-  }
-}
-
-// The session: schema, monitor, updates.
-extension Client {
-  private func requestSchema(_ connection: Connection) {
-    ask(connection, "get_schema", [.string(options.database)]) { client, reply throws(OVSDBError) in
-      let schema = try DatabaseSchema(reply)
-      client.requestMonitor(connection, schema)
-    }
-  }
-
-  private func requestMonitor(_ connection: Connection, _ schema: DatabaseSchema) {
-    let selection = selector(schema)
-    let requests = selection.mapValues { columns -> JSON in
-      [["columns": .array(columns.map { .string($0) })]]
-    }
-    let name = JSON.string(options.database)
-    ask(connection, "monitor", [name, name, .object(requests)]) { client, reply throws(OVSDBError) in
-      var replica = Replica(schema: schema, monitored: selection)
-      let initial = try replica.apply(reply)
-      let changes = client.replica.map { $0.changes(to: replica) } ?? initial
-      client.replica = replica
-      client.isSynchronized = true
-      client.attempts = 0
-      client.onChange?(changes)
-    }
-  }
-
-  private func notified(_ method: String, _ params: [JSON]) {
-    guard let connection else { return }
-    switch method {
-    case "update":
-      // RFC 7047 §4.1.6: [monitor id, table updates].
-      guard isSynchronized, params.count == 2, params[0] == .string(options.database) else {
-        return giveUp(connection, "an update that was not asked for")
-      }
-      do throws(OVSDBError) {
-        guard let changes = try replica?.apply(params[1]) else { return }
-        if !changes.isEmpty { onChange?(changes) }
-      } catch { giveUp(connection, "malformed update: \(error.details)") }
-    case "locked": if params.first?.string == lockName { setLock(true) }
-    case "stolen": if params.first?.string == lockName { setLock(false) }
-    default: break
-    }
-  }
-
-  private func requestLock(_ connection: Connection) {
-    guard let lockName else { return }
-    ask(connection, "lock", [.string(lockName)]) { client, reply throws(OVSDBError) in
-      guard let locked = reply["locked"]?.bool else { throw .syntax("the reply to lock has no \"locked\"") }
-      if locked { client.setLock(true) }
-    }
-  }
-
-  private func setLock(_ held: Bool) {
-    guard held != hasLock else { return }
-    hasLock = held
-    onLock?(held)
-  }
-
-  /// Sends a request of the session's own; an error or a malformed reply ends the session.
-  private func ask(
-    _ connection: Connection, _ method: String, _ params: [JSON],
-    _ handle: @escaping (Client, JSON) throws(OVSDBError) -> Void
-  ) {
-    connection.request(method, params) { [weak self] reply in
-      // A closed session is reported by `onClose`.
-      guard let self, connection === self.connection else { return }
-      switch reply {
-      case .success(let json):
-        do throws(OVSDBError) { try handle(self, json) } catch {
-          giveUp(connection, "malformed reply to \(method): \(error.details)")
-        }
-      case .failure(.refused(let error)):
-        giveUp(
-          connection, "\(method) failed: \(OVSDBError(error)?.description ?? error.string ?? error.excerpt)")
-      case .failure(.closed): break
-      }
-    }
   }
 }

@@ -24,8 +24,9 @@ public struct Replica: Sendable {
     return rows.first?.value
   }
 
-  /// Applies `<table-updates>` (RFC 7047 §4.1.6): all of them, or none when anything in them is malformed.
-  mutating func apply(_ updates: JSON) throws(OVSDBError) -> ReplicaChanges {
+  /// Applies `<table-updates>` (RFC 7047 §4.1.6) or `<table-updates2>` (ovsdb-server(7) §4.1.14): all of them, or none
+  /// when anything in them is malformed.
+  mutating func apply(_ updates: JSON, _ dialect: MonitorPlan.Dialect) throws(OVSDBError) -> ReplicaChanges {
     guard case .object(let updates) = updates else {
       throw .syntax("table updates must be an object, not \(updates.excerpt)")
     }
@@ -37,7 +38,10 @@ public struct Replica: Sendable {
       guard case .object(let rows) = rows else { throw .syntax("the update of \(name) must be an object") }
       for (text, update) in rows {
         guard let uuid = UUID(text) else { throw .syntax("\"\(text)\" is not the UUID of a row of \(name)") }
-        changed.append((name, uuid, try newRow(table, columns, uuid, update)))
+        let new =
+          dialect == .update
+          ? try newRow(table, columns, uuid, update) : try newRow2(table, columns, uuid, update)
+        changed.append((name, uuid, new))
       }
     }
     var changes = ReplicaChanges()
@@ -66,18 +70,51 @@ public struct Replica: Sendable {
     guard case .object(let values) = new else {
       throw .syntax("a new row of \(table.name) must be an object, not \(new.excerpt)")
     }
+    return try row(table, columns, uuid, values, old: tables[table.name]?[uuid]) { $1 }
+  }
+
+  /// The row after one `<row-update2>`; nil when it was deleted.
+  private func newRow2(_ table: TableSchema, _ columns: [String], _ uuid: UUID, _ update: JSON)
+    throws(OVSDBError) -> ReplicaRow?
+  {
     let old = tables[table.name]?[uuid]
+    guard case .object(let update) = update, update.count == 1, let (kind, values) = update.first else {
+      throw .syntax("the update of a row of \(table.name) must be an object of one member")
+    }
+    if kind == "delete" { return nil }
+    guard case .object(let values) = values else {
+      throw .syntax("\(kind) of a row of \(table.name) must be an object, not \(values.excerpt)")
+    }
+    switch (kind, old) {
+    case ("initial", _), ("insert", _):
+      return try row(table, columns, uuid, values, old: nil) { $1 }
+    case ("modify", let old?):
+      return try row(table, columns, uuid, values, old: old) { $0.applying($1) }
+    case ("modify", nil): throw .syntax("\(uuid), which is not a row of \(table.name), was modified")
+    default: throw .syntax("an update of \(table.name) has the kind \"\(kind)\"")
+    }
+  }
+
+  /// A row of the columns in `values`, else of those of `old`, else of defaults.
+  ///
+  /// - Parameter combine: what a column with more than one element possible becomes, of what it was and what was sent.
+  private func row(
+    _ table: TableSchema, _ columns: [String], _ uuid: UUID, _ values: [String: JSON], old: ReplicaRow?,
+    _ combine: (Datum, Datum) -> Datum
+  ) throws(OVSDBError) -> ReplicaRow {
     var row = ReplicaRow(uuid: uuid, columns: [:])
     for name in columns {
       guard let column = table[column: name] else { continue }
-      if let value = values[name] {
-        // Unchecked: what the server accepted is a fact, even if this schema's constraints were tightened since.
-        do { row.columns[name] = try Datum(value, column.type, checking: false) } catch {
-          throw .syntax("column \(name) of a row of \(table.name): \(error.details)")
-        }
-      } else {
-        row.columns[name] = old?.columns[name] ?? column.type.defaultDatum
+      let before = old?.columns[name] ?? column.type.defaultDatum
+      guard let value = values[name] else {
+        row.columns[name] = before
+        continue
       }
+      do throws(OVSDBError) {
+        // Unchecked: what the server accepted is a fact, even if this schema's constraints were tightened since.
+        let datum = try Datum(value, column.type, checking: false)
+        row.columns[name] = column.type.isPlural ? combine(before, datum) : datum
+      } catch { throw .syntax("column \(name) of a row of \(table.name): \(error.details)") }
     }
     return row
   }
