@@ -13,7 +13,9 @@ public enum Message: Equatable, Sendable {
     let id = members["id"] ?? .null
     if let method = members["method"], !method.isNull {
       guard let method = method.string else { throw MessageError("the method must be a string") }
-      guard let params = members["params"]?.array else {
+      // ovsdb-server(7) §4.1.17 has a request without parameters say null.
+      let given = members["params"] ?? .null
+      guard let params = given.isNull ? [] : given.array else {
         throw MessageError("the params of \(method) must be an array")
       }
       self =

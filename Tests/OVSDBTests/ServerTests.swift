@@ -77,6 +77,9 @@ final class TestClient {
     return try #require(answer)
   }
 
+  /// Whether the server hangs up.
+  func isHungUp() -> Bool { loop.run(atMost: 10_000) { closed != nil } }
+
   /// The next notification's method and parameters.
   func nextNotification() throws -> (String, JSON) {
     var found: (String, JSON)?
