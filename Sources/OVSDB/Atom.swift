@@ -72,10 +72,11 @@ public enum Atom: Hashable, Sendable {
     }
   }
 
+  /// A real without a fraction is written as an integer, as peers do.
   public var json: JSON {
     switch self {
     case .integer(let value): .integer(value)
-    case .real(let value): .real(value)
+    case .real(let value): Int64(exactly: value).map { .integer($0) } ?? .real(value)
     case .boolean(let value): .bool(value)
     case .string(let value): .string(value)
     case .uuid(let value): ["uuid", .string(value.description)]

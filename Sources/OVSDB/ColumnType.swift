@@ -42,18 +42,27 @@ public struct ColumnType: Hashable, Sendable {
 
   /// Throws a constraint violation unless `datum` has an allowed number of allowed atoms.
   public func check(_ datum: Datum) throws(OVSDBError) {
-    try checkCount(datum)
+    guard allows(count: datum.count) else {
+      throw .constraint("\(wantedCount) needed, \(datum.count) there")
+    }
+    try checkAtoms(datum)
+  }
+
+  func checkAtoms(_ datum: Datum) throws(OVSDBError) {
     for key in datum.keys { try self.key.check(key) }
     if let value { for atom in datum.values { try value.check(atom) } }
   }
 
-  func checkCount(_ datum: Datum) throws(OVSDBError) {
-    let what = isMap ? "pairs" : "elements"
-    if datum.count < minimum {
-      throw .constraint("\(datum.count) \(what) given, at least \(minimum) needed")
-    }
-    if let maximum, datum.count > maximum {
-      throw .constraint("\(datum.count) \(what) given, at most \(maximum) allowed")
+  /// Whether a column may hold so many elements.
+  func allows(count: Int) -> Bool { count >= minimum && count <= maximum ?? .max }
+
+  /// "exactly one element", "0 to 3 pairs", "at least 1 element".
+  var wantedCount: String {
+    let what = isMap ? "pair" : "element"
+    switch (minimum, maximum) {
+    case (1, 1): return "exactly one \(what)"
+    case (_, nil): return "at least \(minimum) \(what)s"
+    case (_, let maximum?): return "\(minimum) to \(maximum) \(what)s"
     }
   }
 

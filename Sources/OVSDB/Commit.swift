@@ -1,8 +1,8 @@
 import JSONRPC
 
-// What holds for a transaction as a whole is established here, in this order: references are counted, garbage goes,
-// weak references to rows that are gone go; then integrity, table sizes and indexes are checked. Costs are
-// proportional to what changed, not to the database.
+// What holds for a transaction as a whole is established here, in this order: references are counted and their
+// integrity checked, garbage goes, weak references to rows that are gone go; then table sizes and indexes are checked.
+// Costs are proportional to what changed, not to the database.
 extension Transaction {
   /// Makes the changes permanent and says what they were; on an error everything has been put back.
   func commit() throws(OVSDBError) -> ChangeSet {
@@ -113,11 +113,11 @@ private struct ReferenceDeltas {
         count(table, old: old, new: new)
       }
     }
+    try checkIntegrity()
     repeat {
       collectGarbage()
       try dropWeakReferences()
     } while !suspects.isEmpty
-    try checkIntegrity()
   }
 
   private mutating func count(_ table: Table, old: Row?, new: Row?) {
@@ -195,11 +195,12 @@ private struct ReferenceDeltas {
     return tables[target.table].rows[uuid] != nil
   }
 
+  /// What is referred to has to exist, also where the reference is going to be garbage.
   private func checkIntegrity() throws(OVSDBError) {
     for table in tables {
       for uuid in transaction.originals[table.place].keys where table.rows[uuid] == nil {
         let remaining = strongReferences(RowName(table: table.place, uuid: uuid))
-        guard remaining > 0, transaction.originals[table.place][uuid] != .some(nil) else { continue }
+        guard remaining > 0 else { continue }
         throw .referentialIntegrity(
           "cannot delete \(table.schema.name) row \(uuid) because of \(remaining) remaining reference(s)")
       }

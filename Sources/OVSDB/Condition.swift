@@ -12,13 +12,6 @@ struct Condition: Hashable, Sendable {
     case greaterOrEqual = ">="
     case includes
     case excludes
-
-    var isOrdering: Bool {
-      switch self {
-      case .less, .lessOrEqual, .greater, .greaterOrEqual: true
-      default: false
-      }
-    }
   }
 
   enum Clause: Hashable, Sendable {
@@ -54,14 +47,27 @@ struct Condition: Hashable, Sendable {
     guard let function = Function(rawValue: name) else {
       throw OVSDBError("unknown function", "\"\(name)\" is not a function of conditions")
     }
-    let type = reference.type(table)
-    if function.isOrdering {
+    let type = try operand(of: function, reference.type(table), column)
+    return .compare(reference, function, try Datum(parts[2], type, names: names))
+  }
+
+  /// What a column is compared with: of its type, but part of a set or map may be asked for.
+  private static func operand(
+    of function: Function, _ type: ColumnType, _ column: String
+  ) throws(OVSDBError) -> ColumnType {
+    var type = type
+    switch function {
+    case .equal, .notEqual: break
+    case .includes: if !type.isScalar { type.minimum = 0 }
+    case .excludes: if !type.isScalar { type = type.anyCount }
+    case .less, .lessOrEqual, .greater, .greaterOrEqual:
       let isNumber = type.key.type == .integer || type.key.type == .real
-      guard isNumber, type.value == nil, type.maximum == 1 else {
-        throw .syntax("\(name) compares numbers, which column \(column) does not hold one of")
+      guard isNumber, type.isScalar || type.isOptionalScalar else {
+        throw .syntax("\(function.rawValue) compares numbers, which column \(column) does not hold one of")
       }
+      type.minimum = 1
     }
-    return .compare(reference, function, try Datum(parts[2], type.anyCount, names: names, checking: false))
+    return type
   }
 
   /// The row the condition is about, when it says so by UUID.

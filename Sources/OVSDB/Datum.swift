@@ -230,10 +230,15 @@ extension Datum {
       atoms.reserveCapacity(elements.count)
       for element in elements { atoms.append(try Atom(element, type.key.type, names: names)) }
       self.init(atoms)
+      if count != atoms.count { throw .duplicate("a set has an element twice: \(json.excerpt)") }
     } else {
       self.init(try Atom(json, type.key.type, names: names))
     }
-    if checking { try type.check(self) }
+    guard checking else { return }
+    guard type.allows(count: count) else {
+      throw .syntax("expected \(type.wantedCount), not \(count): \(json.excerpt)")
+    }
+    try type.checkAtoms(self)
   }
 
   private static func map(_ json: JSON, _ type: ColumnType, _ names: NamedUUIDs?) throws(OVSDBError) -> Datum
@@ -251,7 +256,7 @@ extension Datum {
         (try Atom(pair[0], type.key.type, names: names), try Atom(pair[1], value.type, names: names)))
     }
     let datum = Datum(map: pairs)
-    if datum.count != pairs.count { throw .syntax("a map has a key twice: \(json.excerpt)") }
+    if datum.count != pairs.count { throw .duplicate("a map has a key twice: \(json.excerpt)") }
     return datum
   }
 

@@ -6,7 +6,12 @@ extension Atom {
   func write(to output: inout [UInt8]) {
     switch self {
     case .integer(let value): JSON.write(value, to: &output)
-    case .real(let value): JSON.write(value, to: &output)
+    case .real(let value):
+      if let whole = Int64(exactly: value) {
+        JSON.write(whole, to: &output)
+      } else {
+        JSON.write(value, to: &output)
+      }
     case .boolean(let value): output.append(contentsOf: (value ? "true" : "false").utf8)
     case .string(let value): JSON.write(value, to: &output)
     case .uuid(let value):

@@ -196,10 +196,6 @@ extension OperationArguments {
   private func insert(_ execution: Execution) throws(OVSDBError) -> JSON {
     let table = try table(execution)
     let transaction = execution.transaction
-    var columns = table.defaults
-    for (column, value) in try assignments(try member("row"), table.schema, transaction.names) {
-      columns[column] = value
-    }
     var uuid = try Execution.explicitUUID(members["uuid"])
     if members["uuid-name"] != nil {
       uuid = transaction.names[try string("uuid-name")]
@@ -207,6 +203,10 @@ extension OperationArguments {
     if let uuid, transaction.isKnown(table, uuid) {
       throw OVSDBError(
         "duplicate uuid", "table \(table.schema.name) has, or had in this transaction, a row \(uuid)")
+    }
+    var columns = table.defaults
+    for (column, value) in try assignments(try member("row"), table.schema, transaction.names) {
+      columns[column] = value
     }
     let row = Row(uuid: uuid ?? execution.database.uuids.next(), version: .zero, columns: columns)
     transaction.insert(table, row)
@@ -313,8 +313,7 @@ extension OperationArguments {
     var result = columns.map { $0.type(table.schema).defaultDatum }
     for (name, value) in members {
       let reference = try ColumnReference(name, table.schema)
-      let datum = try Datum(
-        value, reference.type(table.schema).anyCount, names: execution.transaction.names, checking: false)
+      let datum = try Datum(value, reference.type(table.schema), names: execution.transaction.names)
       if let index = columns.firstIndex(of: reference) { result[index] = datum }
     }
     return result

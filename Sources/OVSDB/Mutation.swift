@@ -35,21 +35,28 @@ struct Mutation {
   private static func argument(
     _ json: JSON, _ mutator: Mutator, _ column: ColumnSchema, _ names: NamedUUIDs
   ) throws(OVSDBError) -> Datum {
-    let type = column.type
+    var type = column.type
     switch mutator {
-    case .insert:
-      return try Datum(json, type.anyCount, names: names, checking: false)
-    case .delete:
-      if type.isMap, json[0] != "map" {  // a map's keys
-        return try Datum(json, ColumnType(key: type.key).anyCount, names: names, checking: false)
+    case .insert, .delete:
+      guard !type.isScalar else {
+        throw .syntax(
+          "\(mutator.rawValue) cannot be applied to column \(column.name), which is no set or map")
       }
-      return try Datum(json, type.anyCount, names: names, checking: false)
+      type.minimum = 0
+      guard mutator == .delete else { return try Datum(json, type, names: names) }
+      type.maximum = nil
+      do throws(OVSDBError) { return try Datum(json, type, names: names) } catch {
+        guard type.isMap else { throw error }
+        // The keys of pairs, whatever their values.
+        type.value = nil
+        return try Datum(json, type, names: names)
+      }
     default:
       let number = type.key.type
       guard !type.isMap, number == .integer || (number == .real && mutator != .remainder) else {
         throw .syntax("\(mutator.rawValue) cannot be applied to column \(column.name)")
       }
-      return Datum(try Atom(json, number))
+      return try Datum(json, ColumnType(key: BaseType(number)), names: names)
     }
   }
 

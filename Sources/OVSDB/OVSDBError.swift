@@ -22,6 +22,8 @@ public struct OVSDBError: Error, Equatable, CustomStringConvertible {
 
   /// Something a client sent has the wrong form.
   public static func syntax(_ details: String) -> OVSDBError { OVSDBError("syntax error", details) }
+  /// Named as peers name it (ovsdb-server(7) §3.1).
+  public static func duplicate(_ details: String) -> OVSDBError { OVSDBError("ovsdb error", details) }
   public static func unknownColumn(_ column: String, _ table: String) -> OVSDBError {
     OVSDBError("unknown column", "table \(table) has no column \"\(column)\"")
   }

@@ -20,7 +20,9 @@ public struct ColumnSchema: Hashable, Sendable {
       guard let type = object["type"] else { throw OVSDBError.syntax("a column needs a \"type\"") }
       self.init(name, try ColumnType(type))
       isEphemeral = object["ephemeral"]?.bool ?? false
-      isMutable = object["mutable"]?.bool ?? true
+      // A weak reference goes with the row it leads to (ovsdb-server(7) §3.2).
+      let hasWeak = self.type.key.isWeakReference || self.type.value?.isWeakReference == true
+      isMutable = object["mutable"]?.bool ?? true || hasWeak
     } catch { throw .syntax("column \(name): \(error.details)") }
   }
 

@@ -6,7 +6,8 @@ final class Table {
   /// The table's place in the schema.
   let place: Int
   var rows: [UUID: Row] = [:]
-  /// How many strong references lead to a row; only rows that have some. A reference to a row from itself counts.
+  /// How many strong references lead to a row; only rows that have some. One from the row itself does
+  /// not count.
   var strongReferences: [UUID: Int] = [:]
   /// Which rows refer weakly to a row of this table, and how often.
   var weakReferrers: [UUID: [RowName: Int]] = [:]
@@ -60,14 +61,14 @@ struct ReferenceColumn {
 
   var hasWeak: Bool { key?.isStrong == false || value?.isStrong == false }
 
-  /// Calls `body` for every reference in the column of `row`.
+  /// Calls `body` for every reference in the column of `row` to another row.
   func forEach(_ row: Row, _ body: (Target, UUID) -> Void) {
     let datum = row.columns[column]
     if let key {
-      for case .uuid(let uuid) in datum.keys { body(key, uuid) }
+      for case .uuid(let uuid) in datum.keys where uuid != row.uuid { body(key, uuid) }
     }
     if let value {
-      for case .uuid(let uuid) in datum.values { body(value, uuid) }
+      for case .uuid(let uuid) in datum.values where uuid != row.uuid { body(value, uuid) }
     }
   }
 }

@@ -60,9 +60,11 @@ final class Transaction {
     table.rows[uuid] = nil
   }
 
-  /// Whether the row existed before or was created in this transaction.
+  /// Whether there is such a row, or was before this transaction.
   func isKnown(_ table: Table, _ uuid: UUID) -> Bool {
-    table.rows[uuid] != nil || originals[table.place][uuid] != nil
+    if table.rows[uuid] != nil { return true }
+    if case .some(.some) = originals[table.place][uuid] { return true }
+    return false
   }
 
   private func remember(_ table: Table, _ uuid: UUID) {

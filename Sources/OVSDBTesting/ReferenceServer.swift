@@ -2,7 +2,7 @@ import Glibc
 import JSONRPC
 import Linux
 
-/// Open vSwitch's own `ovsdb-server` with an empty Open_vSwitch database, to compare with.
+/// Open vSwitch's own `ovsdb-server` with an empty database, to compare with.
 public final class ReferenceServer {
   public let directory: ScratchDirectory
   public var socket: String { directory.file("db.sock") }
@@ -17,9 +17,17 @@ public final class ReferenceServer {
 
   private static let schema = "/usr/share/openvswitch/vswitch.ovsschema"
 
-  public init() throws(SystemError) {
+  /// - Parameter schema: the database's schema, as its text; without one it is Open_vSwitch's.
+  public init(schema: String? = nil) throws(SystemError) {
     directory = try ScratchDirectory()
-    let created = try directory.run(["ovsdb-tool", "create", directory.file("db"), Self.schema])
+    var file = Self.schema
+    if let schema {
+      file = directory.file("schema")
+      guard let stream = fopen(file, "w") else { throw .last("write \(file)") }
+      fputs(schema, stream)
+      fclose(stream)
+    }
+    let created = try directory.run(["ovsdb-tool", "create", directory.file("db"), file])
     guard created.status == 0 else { throw SystemError("ovsdb-tool: \(created.errors)", code: EINVAL) }
     try start()
   }

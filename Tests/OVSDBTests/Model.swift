@@ -21,24 +21,19 @@ struct Model {
   mutating func transact(_ operations: [JSON]) -> Bool {
     var copy = self
     do {
-      var deleted: Set<String> = []
-      for operation in operations { try copy.run(operation, before: self, &deleted) }
+      for operation in operations { try copy.run(operation, before: self) }
       try copy.settle()
     } catch { return false }
     self = copy
     return true
   }
 
-  private mutating func run(_ operation: JSON, before: Model, _ deleted: inout Set<String>) throws {
+  private mutating func run(_ operation: JSON, before: Model) throws {
     guard let op = operation["op"]?.string, op != "abort" else { throw Failure() }
     guard let name = operation["table"]?.string, let table = schema[table: name] else { return }
     if op == "insert" {
       let uuid = UUID(operation["uuid"]!.string!)!
-      guard tables[name]![uuid] == nil, before.tables[name]![uuid] == nil,
-        !deleted.contains("\(name) \(uuid)")
-      else {
-        throw Failure()
-      }
+      guard tables[name]![uuid] == nil, before.tables[name]![uuid] == nil else { throw Failure() }
       var row = [String: Datum](uniqueKeysWithValues: table.columns.map { ($0.name, $0.type.defaultDatum) })
       for (column, value) in operation["row"]!.object! {
         row[column] = try Datum(value, table[column: column]!.type)
@@ -46,13 +41,15 @@ struct Model {
       tables[name]![uuid] = row
       return
     }
+    // An operation that is wrong is wrong even if it selects nothing.
+    _ = try Condition(operation["where"]!, table)
+    for mutation in operation["mutations"]?.array ?? [] { _ = try Mutation(mutation, table, [:]) }
     let condition = operation["where"]!.array!
     for (uuid, row) in tables[name, default: [:]]
     where try condition.allSatisfy({ try holds($0, uuid, row, table) }) {
       switch op {
       case "delete":
         tables[name]![uuid] = nil
-        deleted.insert("\(name) \(uuid)")
       case "update":
         for (column, value) in operation["row"]!.object! {
           tables[name]![uuid]![column] = try Datum(value, table[column: column]!.type)
@@ -61,7 +58,6 @@ struct Model {
         for mutation in operation["mutations"]!.array! { try mutate(mutation, &tables[name]![uuid]!, table) }
       }
     }
-    // An operation that is wrong is wrong even if it selects nothing.
     if op == "update" {
       for (column, value) in operation["row"]!.object! { _ = try Datum(value, table[column: column]!.type) }
     }
@@ -124,10 +120,10 @@ struct Model {
   // Whole-database rules.
 
   private mutating func settle() throws {
-    while try dropGarbage() || dropWeakReferences() {}
     for (_, target, uuid, isStrong) in references() where isStrong && tables[target]![uuid] == nil {
       throw Failure()
     }
+    while try dropGarbage() || dropWeakReferences() {}
     for table in schema.tables {
       let rows = tables[table.name]!
       if let maximum = table.maximumRows, rows.count > maximum { throw Failure() }
@@ -147,7 +143,7 @@ struct Model {
             (column.type.key, row[column.name]!.keys), (column.type.value, row[column.name]!.values),
           ] {
             guard let base, let target = base.referenceTable else { continue }
-            for case .uuid(let uuid) in atoms {
+            for case .uuid(let uuid) in atoms where uuid != from {
               result.append((from, target, uuid, base.referenceKind == .strong))
             }
           }

@@ -36,7 +36,12 @@ struct OperationGenerator<Source: RandomNumberGenerator> {
   private mutating func uuid() -> UUID { uuids[below(uuids.count)] }
   private mutating func reference() -> JSON { ["uuid", .string(uuid().description)] }
   private mutating func references(_ limit: Int) -> JSON {
-    ["set", .array((0..<below(limit + 1)).map { _ in reference() })]
+    ["set", different((0..<below(limit + 1)).map { _ in reference() })]
+  }
+
+  private func different(_ elements: [JSON]) -> JSON {
+    var seen: Set<JSON> = []
+    return .array(elements.filter { seen.insert($0).inserted })
   }
 
   private mutating func row(_ table: String) -> JSON {
@@ -65,7 +70,7 @@ struct OperationGenerator<Source: RandomNumberGenerator> {
     case "name": .string("n\(below(8))")
     case "number", "value": .integer(Int64(below(5)))
     case "maybe": below(2) == 0 ? ["set", []] : .integer(Int64(below(3)))
-    case "tags": ["set", .array((0..<below(4)).map { _ in .integer(Int64(below(5))) })]
+    case "tags": ["set", different((0..<below(4)).map { _ in .integer(Int64(below(5))) })]
     case "options": ["map", .array((0..<below(3)).map { [.string("k\($0)"), .string("v\(below(3))")] })]
     case "live": ["map", .array((0..<below(3)).map { [.string("k\($0)"), .integer(Int64(below(3)))] })]
     case "named": ["map", .array((0..<below(3)).map { [.string("k\($0)"), reference()] })]

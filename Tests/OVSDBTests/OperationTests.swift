@@ -31,7 +31,7 @@ import Testing
       "Root", #"[["_uuid","==",["uuid","\#(uuid)"]]]"#, #"["name","number","tags","maybe","flag","ratio"]"#)
     #expect(
       found == [
-        ["name": "a", "number": 7, "tags": ["set", []], "maybe": ["set", []], "flag": false, "ratio": 0.0]
+        ["name": "a", "number": 7, "tags": ["set", []], "maybe": ["set", []], "flag": false, "ratio": 0]
       ])
   }
 
@@ -101,7 +101,16 @@ import Testing
     (#"{"op":"insert","table":"Root","row":{"number":100001}}"#, "constraint violation"),
     (#"{"op":"insert","table":"Root","row":{"color":"blue"}}"#, "constraint violation"),
     (#"{"op":"insert","table":"Root","row":{"short":"12345"}}"#, "constraint violation"),
-    (#"{"op":"insert","table":"Root","row":{"few":["set",["a","b","c","d"]]}}"#, "constraint violation"),
+    (#"{"op":"insert","table":"Root","row":{"few":["set",["a","b","c","d"]]}}"#, "syntax error"),
+    (#"{"op":"insert","table":"Root","row":{"few":["set",["a","a"]]}}"#, "ovsdb error"),
+    (
+      #"{"op":"mutate","table":"Root","where":[],"mutations":[["few","insert",["set",["a","b","c"]]],["few","insert","d"]]}"#,
+      "constraint violation"
+    ),
+    (
+      #"{"op":"insert","table":"Child","row":{"next":["uuid","00000000-0000-0000-0000-000000000001"]}}"#,
+      "referential integrity violation"
+    ),
     (
       #"{"op":"insert","table":"Root","row":{"name":"x"}},{"op":"insert","table":"Root","row":{"name":"x"}}"#,
       "constraint violation"
@@ -148,7 +157,7 @@ import Testing
     ),
     (
       #"{"op":"mutate","table":"Root","where":[],"mutations":[["name","delete","there"]]}"#,
-      "constraint violation"
+      "syntax error"
     ),
     (
       #"{"op":"wait","timeout":0,"table":"Root","where":[],"columns":["name"],"until":"==","rows":[]}"#,
