@@ -48,6 +48,8 @@ public struct JSONFramer {
   /// Bytes of an incomplete token, from `position`, that need not be looked at again.
   private var scanned = 0
   private var tokenHasEscapes = false
+  /// All bits of the token's bytes.
+  private var tokenBits: UInt8 = 0
   /// `position` at which the current document began; negative when its start was already dropped.
   private var documentStart = 0
   private var values = 0
@@ -183,7 +185,6 @@ extension JSONFramer {
     guard byte == UInt8(ascii: "\"") else { throw error("expected a key in quotes") }
     guard let text = try stringToken() else { return false }
     try count()
-    if stack[stack.count - 1].members[text] != nil { throw error("the key \"\(text)\" occurs twice") }
     stack[stack.count - 1].key = text
     expectation = .colon
     return true
@@ -229,7 +230,10 @@ extension JSONFramer {
       return
     }
     if stack[top].isObject {
-      stack[top].members[stack[top].key] = value
+      let key = stack[top].key
+      if stack[top].members.updateValue(value, forKey: key) != nil {
+        throw error("the key \"\(key)\" occurs twice")
+      }
     } else {
       stack[top].elements.append(value)
     }
@@ -265,7 +269,7 @@ extension JSONFramer {
   private mutating func stringToken() throws(JSONError) -> String? {
     let start = position + 1
     var index = max(start, position + scanned)
-    if scanned == 0 { tokenHasEscapes = false }
+    if scanned == 0 { (tokenHasEscapes, tokenBits) = (false, 0) }
     while index < buffer.count {
       let byte = buffer[index]
       if byte == UInt8(ascii: "\"") {
@@ -281,6 +285,7 @@ extension JSONFramer {
         continue
       }
       if byte < 0x20 { throw error("a control character inside a string", at: index) }
+      tokenBits |= byte
       index += 1
     }
     scanned = index - position
@@ -289,6 +294,8 @@ extension JSONFramer {
   }
 
   private func string(_ start: Int, _ end: Int) throws(JSONError) -> String {
+    // Most are ASCII, of which nothing has to be checked.
+    if !tokenHasEscapes, tokenBits < 0x80 { return String(decoding: buffer[start..<end], as: UTF8.self) }
     let text =
       tokenHasEscapes
       ? String(validating: try unescaped(start, end), as: UTF8.self)

@@ -24,7 +24,7 @@ extension Transaction {
   }
 
   private func checkTableSizes() throws(OVSDBError) {
-    for table in database.tables where !originals[table.place].isEmpty {
+    for table in touched.lazy.map(\.table) {
       guard let maximum = table.schema.maximumRows, table.rows.count > maximum else { continue }
       throw .constraint(
         "table \(table.schema.name) would have \(table.rows.count) rows, more than its maximum of \(maximum)")
@@ -32,18 +32,17 @@ extension Transaction {
   }
 
   private func checkIndexes() throws(OVSDBError) {
-    for table in database.tables where !table.indexes.isEmpty {
-      let touched = originals[table.place]
-      for index in table.indexes.indices where !touched.isEmpty {
+    for (table, originals) in touched.lazy.map({ ($0.table, $0.originals) }) {
+      for index in table.indexes.indices {
         var seen: [[Datum]: UUID] = [:]
-        for uuid in touched.keys {
+        for uuid in originals.keys {
           guard let row = table.rows[uuid] else { continue }
           let key = table.indexKey(index, row)
           if let other = seen.updateValue(uuid, forKey: key) {
             throw duplicate(table, index, key, uuid, other)
           }
           // A stored owner that was itself touched has moved, gone, or is in `seen`.
-          if let owner = table.indexes[index][key], touched[owner] == nil {
+          if let owner = table.indexes[index][key], originals[owner] == nil {
             throw duplicate(table, index, key, uuid, owner)
           }
         }
@@ -62,10 +61,11 @@ extension Transaction {
   /// Leaves out rows that ended as they began, and gives the others a new version.
   private func finish() -> ChangeSet {
     var changes: ChangeSet = []
-    for table in database.tables where !originals[table.place].isEmpty {
+    for part in touched.sorted(by: { $0.table.place < $1.table.place }) {
+      let table = part.table
       var rows: [RowChange] = []
-      rows.reserveCapacity(originals[table.place].count)
-      for (uuid, old) in originals[table.place] {
+      rows.reserveCapacity(part.originals.count)
+      for (uuid, old) in part.originals {
         var new = table.rows[uuid]
         if old?.columns == new?.columns { continue }
         if new != nil {
@@ -83,8 +83,10 @@ extension Transaction {
   private func register(_ changes: ChangeSet) {
     for (place, rows) in changes {
       let table = database.tables[place]
-      for change in rows { if let old = change.old { database.register(old, in: table, by: -1) } }
-      for change in rows { if let new = change.new { database.register(new, in: table, by: 1) } }
+      if !table.indexes.isEmpty {
+        for change in rows { if let old = change.old { database.unindex(old, in: table) } }
+      }
+      for change in rows { database.register(change.old, change.new, in: table) }
     }
   }
 }
@@ -94,23 +96,21 @@ extension Transaction {
 private struct ReferenceDeltas {
   private let transaction: Transaction
   private let tables: [Table]
-  /// For each table, the change of the number of strong references to a row.
-  private var deltas: [[UUID: Int]]
+  /// The change of the number of strong references to a row.
+  private var deltas: [RowName: Int] = [:]
   /// Rows that may have lost their last reference.
   private var suspects: [RowName] = []
 
   init(_ transaction: Transaction) {
     self.transaction = transaction
     tables = transaction.database.tables
-    deltas = Array(repeating: [:], count: tables.count)
   }
 
   mutating func settle() throws(OVSDBError) {
-    for table in tables {
-      for (uuid, old) in transaction.originals[table.place] {
-        let new = table.rows[uuid]
-        if old == nil { suspects.append(RowName(table: table.place, uuid: uuid)) }
-        count(table, old: old, new: new)
+    for part in transaction.touched {
+      for (uuid, old) in part.originals {
+        if old == nil { suspects.append(RowName(table: part.table.place, uuid: uuid)) }
+        count(part.table, old: old, new: part.table.rows[uuid])
       }
     }
     try checkIntegrity()
@@ -121,23 +121,18 @@ private struct ReferenceDeltas {
   }
 
   private mutating func count(_ table: Table, old: Row?, new: Row?) {
-    for reference in table.references {
-      if let old, let new, old.columns[reference.column] == new.columns[reference.column] { continue }
-      if let old { add(reference, old, -1) }
-      if let new { add(reference, new, 1) }
-    }
-  }
-
-  private mutating func add(_ reference: ReferenceColumn, _ row: Row, _ step: Int) {
-    reference.forEach(row) { target, uuid in
-      guard target.isStrong else { return }
-      deltas[target.table][uuid, default: 0] += step
-      if step < 0 { suspects.append(RowName(table: target.table, uuid: uuid)) }
+    for reference in table.references where reference.hasStrong {
+      reference.forEachChange(old, new) { target, uuid, step in
+        guard target.isStrong else { return }
+        let name = RowName(table: target.table, uuid: uuid)
+        deltas[name, default: 0] += step
+        if step < 0 { suspects.append(name) }
+      }
     }
   }
 
   private func strongReferences(_ name: RowName) -> Int {
-    tables[name.table].strongReferences[name.uuid, default: 0] + deltas[name.table][name.uuid, default: 0]
+    tables[name.table].strongReferences[name.uuid, default: 0] + deltas[name, default: 0]
   }
 
   /// Deletes rows of non-root tables that nothing refers to, and what only they referred to.
@@ -156,9 +151,10 @@ private struct ReferenceDeltas {
   /// row that was deleted.
   private mutating func dropWeakReferences() throws(OVSDBError) {
     var referrers: Set<RowName> = []
-    for table in tables {
+    for (table, originals) in transaction.touched.lazy.map({ ($0.table, $0.originals) }) {
       let hasWeak = table.references.contains(where: \.hasWeak)
-      for uuid in transaction.originals[table.place].keys {
+      if !hasWeak, table.weakReferrers.isEmpty { continue }
+      for uuid in originals.keys {
         if table.rows[uuid] == nil {
           for name in table.weakReferrers[uuid, default: [:]].keys { referrers.insert(name) }
         } else if hasWeak {
@@ -197,25 +193,26 @@ private struct ReferenceDeltas {
 
   /// What is referred to has to exist, also where the reference is going to be garbage.
   private func checkIntegrity() throws(OVSDBError) {
-    for table in tables {
-      for uuid in transaction.originals[table.place].keys where table.rows[uuid] == nil {
-        let remaining = strongReferences(RowName(table: table.place, uuid: uuid))
+    for part in transaction.touched {
+      for uuid in part.originals.keys where part.table.rows[uuid] == nil {
+        let remaining = strongReferences(RowName(table: part.table.place, uuid: uuid))
         guard remaining > 0 else { continue }
         throw .referentialIntegrity(
-          "cannot delete \(table.schema.name) row \(uuid) because of \(remaining) remaining reference(s)")
+          "cannot delete \(part.table.schema.name) row \(uuid) because of \(remaining) remaining reference(s)"
+        )
       }
-      for (uuid, delta) in deltas[table.place] where delta > 0 && table.rows[uuid] == nil {
-        throw .referentialIntegrity(
-          "\(referrer(to: RowName(table: table.place, uuid: uuid))) refers to row \(uuid), which does not exist in "
-            + "table \(table.schema.name)")
-      }
+    }
+    for (name, delta) in deltas where delta > 0 && tables[name.table].rows[name.uuid] == nil {
+      throw .referentialIntegrity(
+        "\(referrer(to: name)) refers to row \(name.uuid), which does not exist in table "
+          + tables[name.table].schema.name)
     }
   }
 
   /// Names a row of the transaction that refers to `name`.
   private func referrer(to name: RowName) -> String {
-    for table in tables {
-      for uuid in transaction.originals[table.place].keys {
+    for (table, originals) in transaction.touched.lazy.map({ ($0.table, $0.originals) }) {
+      for uuid in originals.keys {
         guard let row = table.rows[uuid] else { continue }
         for reference in table.references {
           var found = false

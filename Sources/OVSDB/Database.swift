@@ -44,34 +44,44 @@ public final class Database {
       table.indexes = table.schema.indexes.map { _ in [:] }
     }
     for table in tables {
-      for row in table.rows.values { register(row, in: table, by: 1) }
+      for row in table.rows.values { register(nil, row, in: table) }
     }
   }
 
-  /// Adds (`by: 1`) or takes away (`by: -1`) what a row contributes to reference counts and indexes.
-  func register(_ row: Row, in table: Table, by step: Int) {
+  /// Makes reference counts and indexes those after a change. Of several changes the rows that go come first
+  /// (`unindex`), since others may take their places in indexes.
+  func register(_ old: Row?, _ new: Row?, in table: Table) {
     for reference in table.references {
-      reference.forEach(row) { target, uuid in
-        let other = tables[target.table]
+      reference.forEachChange(old, new) { target, uuid, step in
         if target.isStrong {
-          let count = other.strongReferences[uuid, default: 0] + step
-          other.strongReferences[uuid] = count == 0 ? nil : count
-        } else {
-          let name = RowName(table: table.place, uuid: row.uuid)
-          let count = other.weakReferrers[uuid, default: [:]][name, default: 0] + step
-          other.weakReferrers[uuid, default: [:]][name] = count == 0 ? nil : count
-          if other.weakReferrers[uuid]?.isEmpty == true { other.weakReferrers[uuid] = nil }
+          tables[target.table].strongReferences.add(step, to: uuid)
+        } else if let row = new ?? old {
+          tables[target.table].weakReferrers[uuid, default: [:]]
+            .add(step, to: RowName(table: table.place, uuid: row.uuid))
+          if tables[target.table].weakReferrers[uuid]?.isEmpty == true {
+            tables[target.table].weakReferrers[uuid] = nil
+          }
         }
       }
     }
+    guard let new else { return }
+    for index in table.indexes.indices { table.indexes[index][table.indexKey(index, new)] = new.uuid }
+  }
+
+  /// Takes a row that changes or goes out of the indexes.
+  func unindex(_ row: Row, in table: Table) {
     for index in table.indexes.indices {
       let key = table.indexKey(index, row)
-      if step > 0 {
-        table.indexes[index][key] = row.uuid
-      } else if table.indexes[index][key] == row.uuid {
-        table.indexes[index][key] = nil
-      }
+      if table.indexes[index][key] == row.uuid { table.indexes[index][key] = nil }
     }
+  }
+}
+
+extension Dictionary where Value == Int {
+  /// Changes a count; what is counted zero times has none.
+  mutating func add(_ step: Int, to key: Key) {
+    let count = self[key, default: 0] + step
+    self[key] = count == 0 ? nil : count
   }
 }
 

@@ -59,6 +59,7 @@ struct ReferenceColumn {
     if key == nil, value == nil { return nil }
   }
 
+  var hasStrong: Bool { key?.isStrong == true || value?.isStrong == true }
   var hasWeak: Bool { key?.isStrong == false || value?.isStrong == false }
 
   /// Calls `body` for every reference in the column of `row` to another row.
@@ -70,5 +71,23 @@ struct ReferenceColumn {
     if let value {
       for case .uuid(let uuid) in datum.values where uuid != row.uuid { body(value, uuid) }
     }
+  }
+
+  /// Calls `body` for every reference in the column that a change took away (-1) or made (1).
+  func forEachChange(_ old: Row?, _ new: Row?, _ body: (Target, UUID, _ step: Int) -> Void) {
+    guard var old, var new else {
+      if let old { forEach(old) { body($0, $1, -1) } }
+      if let new { forEach(new) { body($0, $1, 1) } }
+      return
+    }
+    guard old.columns[column] != new.columns[column] else { return }
+    if value == nil {
+      // Of a long set only the elements that differ.
+      let (before, after) = (old.columns[column], new.columns[column])
+      old.columns[column] = before.removing(after)
+      new.columns[column] = after.removing(before)
+    }
+    forEach(old) { body($0, $1, -1) }
+    forEach(new) { body($0, $1, 1) }
   }
 }

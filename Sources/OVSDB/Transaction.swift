@@ -9,8 +9,8 @@ import JSONRPC
 final class Transaction {
   let database: Database
   var names: NamedUUIDs = [:]
-  /// For each table, the rows touched as they were before; `.some(nil)` for a row that did not exist.
-  var originals: [[UUID: Row?]]
+  /// The tables touched: few, so that they are looked for one by one.
+  private(set) var touched: [TouchedTable] = []
   var comments: [String] = []
   var isDurable = false
   /// How much work is left before the transaction is refused: rows looked at and values returned.
@@ -19,7 +19,12 @@ final class Transaction {
   init(_ database: Database) {
     self.database = database
     budget = database.workLimit
-    originals = Array(repeating: [:], count: database.tables.count)
+  }
+
+  struct TouchedTable {
+    let table: Table
+    /// The rows touched as they were before; `.some(nil)` for a row that did not exist.
+    var originals: [UUID: Row?] = [:]
   }
 
   /// A value in a reply, compared with looking at a row: mostly memory.
@@ -63,23 +68,31 @@ final class Transaction {
   /// Whether there is such a row, or was before this transaction.
   func isKnown(_ table: Table, _ uuid: UUID) -> Bool {
     if table.rows[uuid] != nil { return true }
-    if case .some(.some) = originals[table.place][uuid] { return true }
+    if case .some(.some) = original(table, uuid) { return true }
     return false
   }
 
+  /// A row as it was before; nil when it was not touched.
+  func original(_ table: Table, _ uuid: UUID) -> Row?? {
+    touched.first { $0.table === table }?.originals[uuid]
+  }
+
   private func remember(_ table: Table, _ uuid: UUID) {
-    if originals[table.place][uuid] == nil {
-      originals[table.place].updateValue(table.rows[uuid], forKey: uuid)
+    guard let place = touched.firstIndex(where: { $0.table === table }) else {
+      touched.append(TouchedTable(table: table, originals: [uuid: table.rows[uuid]]))
+      return
+    }
+    if touched[place].originals[uuid] == nil {
+      touched[place].originals.updateValue(table.rows[uuid], forKey: uuid)
     }
   }
 
   /// Puts everything back.
   func rollBack() {
-    for (place, rows) in originals.enumerated() {
-      let table = database.tables[place]
-      for (uuid, row) in rows { table.rows[uuid] = row }
+    for part in touched {
+      for (uuid, row) in part.originals { part.table.rows[uuid] = row }
     }
-    originals = Array(repeating: [:], count: database.tables.count)
+    touched = []
   }
 }
 
