@@ -39,7 +39,7 @@ import Testing
 
   @Test func errorsSayWhereAndWhat() {
     #expect(throws: JSONError("expected a value", offset: 4)) { try JSON(parsing: "[1, x]") }
-    #expect(throws: JSONError("the key \"a\" occurs twice", offset: 11)) {
+    #expect(throws: JSONError("the key \"a\" occurs twice", offset: 13)) {
       try JSON(parsing: #"{"a": 1,"a":2}"#)
     }
   }
