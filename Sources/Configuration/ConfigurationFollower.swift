@@ -25,12 +25,12 @@ public final class ConfigurationFollower {
   private var knownProblems: Set<String> = []
 
   public init(
-    _ loop: EventLoop, remote: Remote, _ datapath: any DatapathControl, _ ports: any PortMaking,
+    _ loop: EventLoop, remotes: [Remote], _ datapath: any DatapathControl, _ ports: any PortMaking,
     runDirectory: String, retryPause: ClosedRange<Int> = 1000...30_000
   ) {
     self.loop = loop
     self.runDirectory = runDirectory
-    client = Client(loop, remotes: [remote], monitoring: Client.tables(RowReader.monitored))
+    client = Client(loop, remotes: remotes, monitoring: Client.tables(RowReader.monitored))
     reconciler = Reconciler(loop, datapath, ports, retryPause: retryPause)
     writer = StatusWriter(loop, client, reconciler, datapath)
   }

@@ -7,15 +7,15 @@ import OVSDB
 struct Options {
   /// Where the configuration is.
   enum Database: Equatable {
-    /// Another process serves it.
-    case followed(Remote)
+    /// Another process serves it; of a cluster, several.
+    case followed([Remote])
     /// This process serves it, from this file.
     case hosted(file: String, remotes: [Remote])
   }
 
   var daemon = DaemonOptions(program: "switchd")
   var schema: String?
-  private var remote: Remote?
+  private var followed: [Remote] = []
   private var file: String?
   private var remotes: [Remote] = []
 
@@ -25,7 +25,8 @@ struct Options {
     switchd: a virtual switch
     usage: switchd [OPTIONS] [DATABASE]
 
-    DATABASE is unix:FILE or tcp:IP:PORT to follow a database server (switchdbd, ovsdb-server),
+    DATABASE is unix:FILE or tcp:IP:PORT to follow a database server (switchdbd, ovsdb-server;
+    of a cluster all of them, with commas between),
     or a file that this process is to serve itself (default: \(defaultFile);
     it is created when it does not exist).
 
@@ -53,7 +54,7 @@ struct Options {
       case .notMine: try own(argument)
       }
     }
-    if let remote, file != nil || !remotes.isEmpty {
+    if let remote = followed.first, file != nil || !remotes.isEmpty {
       throw UsageError(
         "\(remote) is served by another process: --db-file and --remote are for a database of one's own")
     }
@@ -61,7 +62,7 @@ struct Options {
 
   /// - Parameter runDirectory: where the database's socket is unless `--remote` says otherwise.
   func database(runDirectory: String) -> Database {
-    if let remote { return .followed(remote) }
+    if !followed.isEmpty { return .followed(followed) }
     let socket = Remote.listenUnix(path: "\(runDirectory)/db.sock")
     return .hosted(file: file ?? Self.defaultFile, remotes: remotes.isEmpty ? [socket] : remotes)
   }
@@ -82,12 +83,14 @@ struct Options {
   }
 
   private mutating func setDatabase(_ argument: String) throws(UsageError) {
-    guard remote == nil, file == nil else {
+    guard followed.isEmpty, file == nil else {
       throw UsageError("\(argument): the database was named already; a switch follows one")
     }
     // A path may contain a colon, but not before its first slash.
     if argument.prefix(while: { $0 != "/" }).contains(":") {
-      remote = try Self.remote(argument, isPassive: false)
+      for remote in argument.split(separator: ",") {
+        followed.append(try Self.remote(String(remote), isPassive: false))
+      }
     } else {
       try setFile(argument)
     }

@@ -40,8 +40,8 @@ final class SwitchDaemon {
     do throws(StartError) {
       try prepareProcess()
       try dropPrivileges()
-      let remote = try openDatabase(options)
-      try startSwitching(remote)
+      let remotes = try openDatabase(options)
+      try startSwitching(remotes)
     } catch {
       stop()
       throw error
@@ -93,9 +93,9 @@ final class SwitchDaemon {
   }
 
   /// Starts serving the database if it is ours; where it can be reached.
-  private func openDatabase(_ options: Options) throws(StartError) -> Remote {
+  private func openDatabase(_ options: Options) throws(StartError) -> [Remote] {
     switch options.database(runDirectory: daemon.options.runDirectory) {
-    case .followed(let remote): return remote
+    case .followed(let remotes): return remotes
     case .hosted(let file, let remotes):
       let server = DatabaseServer(loop)
       database = server
@@ -109,7 +109,7 @@ final class SwitchDaemon {
           own = own ?? Self.client(of: listening)
         }
         guard let own else { throw SystemError("the database needs a remote", code: EINVAL) }
-        return own
+        return [own]
       } catch { throw StartError(error.description) }
     }
   }
@@ -125,14 +125,14 @@ final class SwitchDaemon {
     }
   }
 
-  private func startSwitching(_ remote: Remote) throws(StartError) {
+  private func startSwitching(_ remotes: [Remote]) throws(StartError) {
     let links: KernelLinks
     do throws(NetlinkError) { links = try KernelLinks(loop) } catch { throw StartError(error.description) }
     do throws(SystemError) {
       let datapath = try Datapath(loop: loop)
       self.datapath = datapath
       let follower = ConfigurationFollower(
-        loop, remote: remote, datapath, PortFactory(loop, links),
+        loop, remotes: remotes, datapath, PortFactory(loop, links),
         runDirectory: daemon.options.runDirectory)
       self.follower = follower
       datapath.onStatusChange = { [weak follower] port in follower?.statusChanged(port) }

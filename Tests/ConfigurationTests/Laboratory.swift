@@ -54,7 +54,7 @@ final class Laboratory {
   /// A switch that follows the database.
   func addSwitch(_ datapath: FakeDatapath, _ ports: FakePorts) -> ConfigurationFollower {
     let follower = ConfigurationFollower(
-      loop, remote: .unix(path: "\(directory)/db.sock"), datapath, ports, runDirectory: directory,
+      loop, remotes: [.unix(path: "\(directory)/db.sock")], datapath, ports, runDirectory: directory,
       retryPause: 1...10)
     followers.append(follower)
     follower.start()

@@ -1,20 +1,24 @@
 import Glibc
 import JSONRPC
 
-/// What worked with which front-end. Tests record it as they go, in `.build/test-matrix`; `tools/matrix` makes the
-/// README's table of it.
+/// What worked with what. Tests record it as they go, in `.build/test-matrix`; `tools/matrix` makes the
+/// README's tables of it.
 ///
-/// A file of JSON lines for each run, `RUN.json`: `{"frontEnd": …, "feature": …, "passed": …}`. Of a feature with a
-/// front-end the newest run that tried it counts, and there every line has to say that it passed.
+/// A file of JSON lines for each run, `RUN.json`: `{"table": …, "column": …, "row": …, "passed": …}`. Of a cell the newest
+/// run that tried it counts, and there every line has to say that it passed.
 enum Matrix {
-  /// Says how a feature did with a front-end.
-  ///
-  /// - Parameters:
-  ///   - frontEnd: the program and its version ("QEMU 7.2"); a column of the table.
-  ///   - feature: a row of the table ("packed ring"); `tools/matrix` lists them in their order.
-  static func record(frontEnd: String, feature: String, passed: Bool) {
+  enum Table: String {
+    /// Columns are front-ends ("QEMU 7.2"), rows what they can do ("packed ring"), in the order of `tools/matrix`.
+    case frontEnds = "front-ends"
+    /// Columns are database servers, rows their clients.
+    case databases
+  }
+
+  /// Says how a row of a table did in a column.
+  static func record(_ column: String, _ row: String, passed: Bool, in table: Table = .frontEnds) {
     let line: JSON = [
-      "frontEnd": .string(frontEnd), "feature": .string(feature), "passed": .bool(passed),
+      "table": .string(table.rawValue), "column": .string(column), "row": .string(row),
+      "passed": .bool(passed),
     ]
     let bytes = Array("\(line)\n".utf8)
     let descriptor = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
@@ -23,13 +27,13 @@ enum Matrix {
     close(descriptor)
   }
 
-  /// Runs what tests some features, and records that they passed, or, when it throws, that they did not. What it
+  /// Runs what tests some rows, and records that they passed, or, when it throws, that they did not. What it
   /// expects it has to `#require`, because a failed `#expect` throws nothing.
-  static func check<Result>(_ frontEnd: String, _ features: [String], _ body: () throws -> Result) rethrows
-    -> Result
-  {
+  static func check<Result>(
+    _ column: String, _ rows: [String], in table: Table = .frontEnds, _ body: () throws -> Result
+  ) rethrows -> Result {
     var passed = false
-    defer { for feature in features { record(frontEnd: frontEnd, feature: feature, passed: passed) } }
+    defer { for row in rows { record(column, row, passed: passed, in: table) } }
     let result = try body()
     passed = true
     return result

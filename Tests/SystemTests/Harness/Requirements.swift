@@ -15,6 +15,12 @@ extension Trait where Self == ConditionTrait {
       if: programs.allSatisfy { haveTools($0) },
       "needs \(programs.joined(separator: ", ")); run tools/setup test")
   }
+  /// A module of Debian's own Python.
+  static func needsPython(_ module: String) -> Self {
+    .enabled(
+      if: (try? run(["/usr/bin/python3", "-c", "import \(module)"]).succeeded) == true,
+      "needs the Python module \(module); run tools/setup test")
+  }
   /// For guests that take minutes under software emulation.
   static var takesMinutes: Self {
     .enabled(if: getenv("SWITCHD_LONG_TESTS") != nil, "takes minutes; set SWITCHD_LONG_TESTS=1 to run it")
