@@ -35,9 +35,7 @@ public final class Connection {
   private var watch: EventLoop.Watch?
   private var framer: JSONFramer
   private var input = [UInt8](repeating: 0, count: 1 << 16)
-  private var output: [UInt8] = []
-  /// Bytes of `output` that were sent.
-  private var sent = 0
+  private var output = OutputBuffer()
   private var flushIsScheduled = false
   private var isConnecting: Bool
   /// Requests may wait in the framer because the peer does not read.
@@ -118,7 +116,7 @@ public final class Connection {
   }
 
   /// Unread bytes of output.
-  public var backlog: Int { output.count - sent }
+  public var backlog: Int { output.backlog }
 
   private func probeFired() {
     guard let probe, !isClosed else { return }
@@ -214,11 +212,36 @@ extension Connection {
   private func send(_ message: Message) { sendText { message.write(to: &$0) } }
 
   private func sendText(_ write: (inout [UInt8]) -> Void) {
-    guard !isClosed else { return }
+    guard hasRoom() else { return }
+    output.append(write)
+    scheduleFlush()
+  }
+
+  /// Whether another message may be added; one too many ends the session.
+  private func hasRoom() -> Bool {
+    guard !isClosed else { return false }
     guard backlog <= limits.backlog else {
-      return end("the peer does not read: \(backlog) bytes wait for it")
+      end("the peer does not read: \(backlog) bytes wait for it")
+      return false
     }
-    write(&output)
+    return true
+  }
+
+  /// Replies, but neither the reply nor anything after it leaves before it is released. It counts as unread output.
+  public func hold(replyTo id: JSON, _ result: JSON) -> HeldReply? {
+    guard hasRoom() else { return nil }
+    return output.hold { Message.response(id: id, result: result).write(to: &$0) }
+  }
+
+  /// Lets a held reply go; with `result`, that is the reply instead.
+  public func release(_ reply: HeldReply, to id: JSON, as result: JSON? = nil) {
+    guard !isClosed else { return }
+    let text = result.map { result in
+      var text: [UInt8] = []
+      Message.response(id: id, result: result).write(to: &text)
+      return text
+    }
+    output.release(reply, as: text)
     scheduleFlush()
   }
 
@@ -256,8 +279,8 @@ extension Connection {
 
   private func flush() {
     guard !isConnecting else { return }
-    while let raw = socket?.raw, sent < output.count {
-      let count = output[sent...].withContiguousStorageIfAvailable {
+    while let raw = socket?.raw, !output.sendable.isEmpty {
+      let count = output.sendable.withContiguousStorageIfAvailable {
         Glibc.send(raw, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
       }
       guard let count, count > 0 else {
@@ -265,28 +288,17 @@ extension Connection {
         if errno == EAGAIN { break }
         return end(SystemError.last("write to \(name)").description)
       }
-      sent += count
+      output.consume(count)
     }
-    reclaim()
+    output.reclaim()
     resume()
     updateInterest()
-  }
-
-  /// Forgets sent bytes, in steps that keep the cost linear.
-  private func reclaim() {
-    if sent == output.count {
-      output.removeAll(keepingCapacity: output.capacity <= 1 << 20)
-      sent = 0
-    } else if sent > 1 << 20, sent > output.count / 2 {
-      output.removeSubrange(0..<sent)
-      sent = 0
-    }
   }
 
   private func updateInterest() {
     guard !isClosed else { return }
     var interest: EventLoop.Interest = []
-    if isConnecting || backlog > 0 { interest.insert(.write) }
+    if isConnecting || !output.sendable.isEmpty { interest.insert(.write) }
     if !isConnecting, backlog <= limits.pause { interest.insert(.read) }
     watch?.update(interest)
   }
@@ -311,8 +323,7 @@ extension Connection {
     watch?.cancel()
     watch = nil
     socket = nil
-    output = []
-    sent = 0
+    output.removeAll()
   }
 }
 

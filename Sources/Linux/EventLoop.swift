@@ -29,7 +29,8 @@ public final class EventLoop {
     fileprivate let descriptor: Int32
     fileprivate var handler: ((Readiness) -> Void)?
     fileprivate var interest: Interest
-    fileprivate unowned let loop: EventLoop
+    /// Gone when a watch outlives its loop: then there is nothing left to cancel.
+    fileprivate weak var loop: EventLoop?
 
     fileprivate init(
       _ loop: EventLoop, _ descriptor: Int32, _ interest: Interest, _ handler: @escaping (Readiness) -> Void
@@ -42,13 +43,14 @@ public final class EventLoop {
 
     /// Changes what is waited for (level triggered).
     public func update(_ interest: Interest) {
-      guard handler != nil, interest != self.interest else { return }
+      guard handler != nil, interest != self.interest, let loop else { return }
       self.interest = interest
       loop.control(EPOLL_CTL_MOD, descriptor, interest)
     }
 
     public func cancel() {
-      guard handler != nil else { return }
+      // The handler may hold the last reference to the loop, so that one is taken here before that goes.
+      guard handler != nil, let loop else { return }
       handler = nil
       loop.control(EPOLL_CTL_DEL, descriptor, [])
       if loop.watches[descriptor] === self { loop.watches[descriptor] = nil }

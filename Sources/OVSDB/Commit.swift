@@ -13,7 +13,7 @@ extension Transaction {
       try checkIndexes()
       let changes = finish()
       if let storage = database.storage, !changes.isEmpty || !comments.isEmpty {
-        try storage.append(changes, database, comments: comments, durable: isDurable)
+        needsSync = try storage.append(changes, database, comments: comments) && (isDurable || database.isDurable)
       }
       register(changes)
       return changes

@@ -11,6 +11,8 @@ public final class Database {
   var uuids = UUIDGenerator()
   /// What one transaction may cost: rows looked at, and values returned (`Transaction.costOfValue` each).
   var workLimit = 100_000_000
+  /// Whether every transaction is synced before it is acknowledged, not only those that ask for it.
+  var isDurable = false
   /// What clients follow; each plan is rendered once per change, however many follow it.
   var plans: [MonitorPlan] = []
   /// Called after every commit, updates already sent; transactions that wait are tried again there.

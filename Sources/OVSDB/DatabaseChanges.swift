@@ -10,6 +10,8 @@ extension DatabaseServer {
       throw StorageError("a database named \(database.name) is served already")
     }
     databases[database.name] = database
+    database.isDurable = isDurable
+    database.storage?.attach(loop, database)
     updateCatalog()
     disconnectUnaware()
   }

@@ -23,6 +23,9 @@ public final class DatabaseServer {
   var sessions: [ObjectIdentifier: Session] = [:]
   private var retryIsScheduled = false
   let catalog: Database
+  /// Whether every transaction is synced before its reply, not only those with `"durable":true`. Holds for databases
+  /// added later.
+  public var isDurable = false
 
   /// How long a TCP client may be silent before it is asked for an echo.
   static let probeMilliseconds = 5000
@@ -82,20 +85,32 @@ public final class DatabaseServer {
     sessions = [:]
   }
 
-  /// Rewrites the files of all databases without their history.
-  public func compact() throws(StorageError) {
-    for database in databases.values { try database.storage?.compact(database) }
+  /// Rewrites the file of the database `name`, or the files of all, without their history, while the service goes on;
+  /// then calls `completion`, with what went wrong if anything did.
+  public func compact(_ name: String? = nil, then completion: @escaping (StorageError?) -> Void) {
+    if let name, databases[name]?.storage == nil {
+      return completion(StorageError("there is no database \"\(name)\" with a file"))
+    }
+    let chosen = databases.values.filter { $0.storage != nil && (name == nil || $0.name == name) }
+    var rest = chosen.count
+    var failure: StorageError?
+    if chosen.isEmpty { completion(nil) }
+    for database in chosen {
+      database.storage?.compact(database) { error in
+        rest -= 1
+        failure = failure ?? error
+        if rest == 0 { completion(failure) }
+      }
+    }
   }
 
   /// Ends the service: clients disconnected, sockets removed, files given up.
   public func close() {
     for listener in listeners.values { listener.close() }
     listeners = [:]
+    // Replies that wait for a sync leave before their sessions end.
+    for database in databases.values { database.storage?.close() }
     disconnectAll()
-    for database in databases.values {
-      do throws(StorageError) { try database.storage?.synchronize() } catch { Log.error("ovsdb", "\(error)") }
-      database.storage?.close()
-    }
     databases = [:]
   }
 
@@ -126,10 +141,13 @@ extension DatabaseServer {
     }
     scheduleRetry()
     if let storage = database.storage, storage.wantsCompaction {
-      do throws(StorageError) {
-        try storage.compact(database)
-        Log.info("ovsdb", "compacted \(storage.path)")
-      } catch { Log.warning("ovsdb", "could not compact \(storage.path): \(error)") }
+      storage.compact(database) { error in
+        if let error {
+          Log.warning("ovsdb", "could not compact \(storage.path): \(error)")
+        } else {
+          Log.info("ovsdb", "compacted \(storage.path)")
+        }
+      }
     }
   }
 

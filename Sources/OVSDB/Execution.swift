@@ -58,6 +58,9 @@ final class Execution {
     }
   }
 
+  /// Whether the commit is only to be acknowledged once the database's file was synced.
+  var needsSync: Bool { transaction.needsSync }
+
   /// The UUIDs of all rows the transaction names, so that a name can be used before its insert.
   private static func names(_ operations: [JSON], _ database: Database) throws(OVSDBError) -> NamedUUIDs {
     var names: NamedUUIDs = [:]

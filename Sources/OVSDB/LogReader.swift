@@ -1,7 +1,7 @@
 /// Takes the records of an OVSDB file one after the other out of its bytes.
 struct LogReader {
   enum Step {
-    case record([UInt8])
+    case record(ArraySlice<UInt8>)
     case end
     /// There is no whole record at `position`.
     case damaged(String)
@@ -19,27 +19,53 @@ struct LogReader {
 
   init(_ bytes: [UInt8]) { self.bytes = bytes }
 
+  /// Gives every whole record's text to `body`.
+  ///
+  /// - Returns: what is wrong with the file's end, if anything is, which only loses what was being written when the
+  ///   writer died. Any other damage is thrown.
+  mutating func readAll(
+    _ path: String, _ body: (_ text: ArraySlice<UInt8>, _ number: Int) throws(StorageError) -> Void
+  ) throws(StorageError) -> String? {
+    var problem: String?
+    while problem == nil {
+      switch next() {
+      case .record(let text): try body(text, count)
+      case .end: return nil
+      case .damaged(let reason): problem = reason
+      }
+    }
+    let place = "\(path): record \(count + 1) at byte \(position): \(problem ?? "")"
+    if count == 0 { throw StorageError("\(place); this is not an OVSDB database file") }
+    if hasRecordBeyondDamage() {
+      throw StorageError(
+        "\(place), with whole records after it; restore the file from a backup, or cut it there with "
+          + "`truncate -s \(position) \(path)` to lose what follows")
+    }
+    return place
+  }
+
   mutating func next() -> Step {
     if position == bytes.count { return .end }
     switch record(at: position) {
     case .success(let range):
       position = range.upperBound
       count += 1
-      return .record(Array(bytes[range]))
+      return .record(bytes[range])
     case .failure(let damage): return .damaged(damage.reason)
     }
   }
 
-  /// Whether a whole record begins somewhere after the damaged one at `position`.
-  func hasRecordBeyondDamage() -> Bool {
-    var index = position + 1
-    while index < bytes.count {
-      if bytes[index - 1] == UInt8(ascii: "\n"), bytes[index...].starts(with: Self.magic),
-        case .success = record(at: index)
-      {
-        return true
-      }
-      index += 1
+  /// Whether a whole record begins somewhere after the damaged one at `position`. A file that looks as if made to keep
+  /// this busy is taken to have one.
+  private func hasRecordBeyondDamage() -> Bool {
+    var work = 4 * bytes.count
+    var index = position
+    while let newline = bytes[index...].firstIndex(of: UInt8(ascii: "\n")) {
+      index = newline + 1
+      guard bytes[index...].starts(with: Self.magic) else { continue }
+      if case .success = record(at: index) { return true }
+      work -= bytes.count - index
+      if work < 0 { return true }
     }
     return false
   }
@@ -67,7 +93,7 @@ struct LogReader {
     else { return .failure(Damage(reason: "its header is malformed")) }
     guard length <= bytes.count - (newline + 1) else { return .failure(Damage(reason: "it is cut short")) }
     let text = (newline + 1)..<(newline + 1 + length)
-    guard SHA1.hexadecimal(bytes[text]).utf8.elementsEqual(fields[1]) else {
+    guard SHA1.hexadecimal(bytes[text]).elementsEqual(fields[1]) else {
       return .failure(Damage(reason: "its checksum is wrong"))
     }
     return .success(text)

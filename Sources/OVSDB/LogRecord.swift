@@ -67,6 +67,28 @@ enum LogRecord {
     object.close(&output)
   }
 
+  /// The texts of a log that begins with `database` as it is: its schema, and one record of all rows.
+  static func whole(_ database: Database) -> [[UInt8]] {
+    var all: ChangeSet = []
+    for table in database.tables where !table.rows.isEmpty {
+      all.append((table.place, table.rows.values.map { RowChange(uuid: $0.uuid, old: nil, new: $0) }))
+    }
+    let rows = text(all, database, comments: ["compacting database"])
+    return [database.schema.json.bytes] + (rows.map { [$0] } ?? [])
+  }
+
+  /// A record as it stands in the file: its header, `text` and a newline.
+  static func framed(_ text: [UInt8]) -> [UInt8] {
+    var body = text
+    body.append(UInt8(ascii: "\n"))
+    var record = Array("OVSDB JSON \(body.count) ".utf8)
+    record.reserveCapacity(body.count + 64)
+    record.append(contentsOf: SHA1.hexadecimal(body[...]))
+    record.append(UInt8(ascii: "\n"))
+    record.append(contentsOf: body)
+    return record
+  }
+
   private static func milliseconds() -> Int64 {
     var now = timespec()
     clock_gettime(CLOCK_REALTIME, &now)

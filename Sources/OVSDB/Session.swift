@@ -125,9 +125,23 @@ extension Session {
     case .finished(let results, let changes):
       self.waiting[waiting.id] = nil
       if let changes, !changes.isEmpty { server.committed(changes, waiting.execution.database) }
-      connection.reply(to: waiting.id, .array(results))
+      acknowledge(waiting, results)
     case .waiting(let deadline):
       keep(waiting, deadline)
+    }
+  }
+
+  /// Replies; not before the change is on the medium, if that was asked for.
+  private func acknowledge(_ waiting: Waiting, _ results: [JSON]) {
+    guard waiting.execution.needsSync, let storage = waiting.execution.database.storage else {
+      return connection.reply(to: waiting.id, .array(results))
+    }
+    guard let reply = connection.hold(replyTo: waiting.id, .array(results)) else { return }
+    storage.synchronize { [connection, id = waiting.id] error in
+      let failed = error.map { error in
+        JSON.array(results + [OVSDBError("I/O error", "the change was made, but may not last: \(error)").json])
+      }
+      connection.release(reply, to: id, as: failed)
     }
   }
 

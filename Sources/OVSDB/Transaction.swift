@@ -13,6 +13,8 @@ final class Transaction {
   private(set) var touched: [TouchedTable] = []
   var comments: [String] = []
   var isDurable = false
+  /// Whether the commit wrote what has to be synced before it is acknowledged.
+  var needsSync = false
   /// How much work is left before the transaction is refused: rows looked at and values returned.
   private var budget: Int
 

@@ -15,6 +15,7 @@ struct Options {
 
   var daemon = DaemonOptions(program: "switchd")
   var schema: String?
+  var isDurable = false
   private var followed: [Remote] = []
   private var file: String?
   private var remotes: [Remote] = []
@@ -35,6 +36,8 @@ struct Options {
                            (default: punix:RUNDIR/db.sock)
       --schema=FILE        the schema of a database that is created (default: vswitch.ovsschema in
                            ../share/switchd beside the program)
+      --durable            make every change of a database of one's own survive a loss of power, not only those
+                           whose client asks for that
 
     \(DaemonOptions.help)
 
@@ -74,6 +77,7 @@ struct Options {
     case ("--remote", let text?): remotes.append(try Self.remote(text, isPassive: true))
     case ("--db-file", let file?): try setFile(file)
     case ("--schema", let file?): schema = absolutePath(file)
+    case ("--durable", nil): isDurable = true
     case ("--remote", nil), ("--db-file", nil), ("--schema", nil):
       throw UsageError("\(argument) needs a value: \(argument)=…")
     default:

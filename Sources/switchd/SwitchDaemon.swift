@@ -98,6 +98,7 @@ final class SwitchDaemon {
     case .followed(let remotes): return remotes
     case .hosted(let file, let remotes):
       let server = DatabaseServer(loop)
+      server.isDurable = options.isDurable
       database = server
       do throws(StorageError) {
         try server.open(file: file) { () throws(StorageError) in try SchemaFile.load(options.schema) }

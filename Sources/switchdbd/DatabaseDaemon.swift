@@ -30,6 +30,7 @@ final class DatabaseDaemon {
       loop = try EventLoop()
     } catch { throw StartError(error.description) }
     server = DatabaseServer(loop)
+    server.isDurable = options.isDurable
     do throws(StartError) {
       let files = options.files.isEmpty ? [Options.defaultFile] : options.files
       try dropPrivileges(files)
@@ -103,9 +104,10 @@ final class DatabaseDaemon {
         }
         return ""
       },
-      ControlCommand("ovsdb-server/compact", usage: "[DB]", arguments: 0...1) { _ throws(ControlError) in
-        do throws(StorageError) { try server.compact() } catch { throw ControlError("\(error)\n") }
-        return ""
+      ControlCommand(deferred: "ovsdb-server/compact", usage: "[DB]", arguments: 0...1) { arguments, reply in
+        server.compact(arguments.first) { error in
+          error.map { reply.fail("\($0)\n") } ?? reply.succeed("")
+        }
       },
       ControlCommand("ovsdb-server/reconnect") { _ throws(ControlError) in
         server.disconnectAll()

@@ -8,6 +8,7 @@ struct Options {
   var remotes: [Remote] = []
   var schema: String?
   var files: [String] = []
+  var isDurable = false
 
   static var defaultFile: String { defaultDatabaseFile() }
 
@@ -21,6 +22,8 @@ struct Options {
                            (default: punix:RUNDIR/db.sock)
       --schema=FILE        the schema of databases that are created (default: vswitch.ovsschema in
                            ../share/switchd beside the program)
+      --durable            make every change survive a loss of power, not only those whose client asks for that:
+                           written to the disk itself before it is acknowledged
 
     \(DaemonOptions.help)
 
@@ -53,6 +56,7 @@ struct Options {
         remotes.append(remote)
       } catch { throw UsageError(error.description) }
     case ("--schema", let file?): schema = absolutePath(file)
+    case ("--durable", nil): isDurable = true
     case ("--remote", nil), ("--schema", nil): throw UsageError("\(argument) needs a value: \(argument)=…")
     default:
       guard !argument.hasPrefix("-") else { throw UsageError("unknown option \(argument)") }

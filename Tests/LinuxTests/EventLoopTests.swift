@@ -46,6 +46,41 @@ import Testing
     #expect(calls.count == 1)
   }
 
+  /// A handler that keeps the loop alive, as a daemon's signal handler does, lets go of it when it is cancelled.
+  @Test func `A watch whose handler holds the last reference to the loop can be cancelled`() throws {
+    weak var observed: EventLoop?
+    let event = try EventFD()
+    var watch: EventLoop.Watch?
+    do {
+      let loop = try EventLoop()
+      observed = loop
+      watch = loop.watch(event.raw, .read) { _ in loop.stop() }
+    }
+    #expect(observed != nil)
+    watch?.cancel()
+    #expect(observed == nil)
+  }
+
+  @Test func `A watch that outlives its loop can be changed and cancelled`() throws {
+    let event = try EventFD()
+    var loop: EventLoop? = try EventLoop()
+    let watch = try #require(loop?.watch(event.raw, .read) { _ in })
+    loop = nil
+    watch.update([.read, .write])
+    watch.cancel()
+  }
+
+  /// In the order in which a program's members go: the loop first.
+  @Test func `Signals that outlive every other user of their loop end cleanly`() throws {
+    var loop: EventLoop? = try EventLoop()
+    var signals: Signals? = try Signals(#require(loop), [SIGUSR2]) { [loop] _ in loop?.stop() }
+    weak let observed = loop
+    loop = nil
+    #expect(signals != nil)
+    signals = nil
+    #expect(observed == nil)
+  }
+
   @Test func aWatchCanBeMadeAgainInItsOwnCallback() throws {
     let loop = try EventLoop()
     let event = try EventFD()
