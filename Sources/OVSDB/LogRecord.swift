@@ -68,12 +68,12 @@ enum LogRecord {
   }
 
   /// The texts of a log that begins with `database` as it is: its schema, and one record of all rows.
-  static func whole(_ database: Database) -> [[UInt8]] {
+  static func whole(_ database: Database, comment: String = "compacting database") -> [[UInt8]] {
     var all: ChangeSet = []
     for table in database.tables where !table.rows.isEmpty {
       all.append((table.place, table.rows.values.map { RowChange(uuid: $0.uuid, old: nil, new: $0) }))
     }
-    let rows = text(all, database, comments: ["compacting database"])
+    let rows = text(all, database, comments: [comment])
     return [database.schema.json.bytes] + (rows.map { [$0] } ?? [])
   }
 

@@ -25,12 +25,24 @@ extension Storage {
       return Database(schema, Storage(log, lock), isReadOnly: false)
     }
     var loader = Loader(path)
-    let log = try LogFile.open(path) { (text, number) throws(StorageError) in try loader.take(text, number) }
-    let loaded = try loader.finish()
-    let database = Database(loaded.schema, Storage(log, lock), isReadOnly: false)
-    for (table, loaded) in zip(database.tables, loaded.tables) { table.rows = loaded.rows }
-    database.rebuild()
-    return database
+    var log = try LogFile.open(path) { (text, number) throws(StorageError) in try loader.take(text, number) }
+    var loaded = try loader.finish()
+    if let installed = installed(schema, path),
+      let upgraded = try SchemaUpgrade.run(path, loaded, installed)
+    {
+      (loaded, log) = upgraded
+    }
+    return Database(loaded, Storage(log, lock))
+  }
+
+  /// The schema that is installed. A file that exists can be served without.
+  private static func installed(
+    _ schema: () throws(StorageError) -> DatabaseSchema, _ path: String
+  ) -> DatabaseSchema? {
+    do throws(StorageError) { return try schema() } catch {
+      Log.warning("ovsdb", "\(path) is served with its own schema: \(error)")
+      return nil
+    }
   }
 
   /// Through symbolic links, so that the lock and the atomic replacement concern the file itself.
@@ -61,8 +73,9 @@ struct Loader {
 
   init(_ path: String) { self.path = path }
 
-  /// Takes the text of record `number`; the first is the schema.
-  mutating func take(_ text: ArraySlice<UInt8>, _ number: Int) throws(StorageError) {
+  /// Takes the text of record `number`; the first is the schema. Returns what the record says.
+  @discardableResult
+  mutating func take(_ text: ArraySlice<UInt8>, _ number: Int) throws(StorageError) -> JSON {
     do throws(StorageError) {
       let json = try Self.parse(Array(text))
       do throws(OVSDBError) {
@@ -72,8 +85,12 @@ struct Loader {
           database = Database(schema: try DatabaseSchema(json))
         }
       } catch { throw StorageError(database == nil ? "the schema: \(error.details)" : error.details) }
+      return json
     } catch { throw StorageError("\(path): record \(number): \(error)") }
   }
+
+  /// The rows of each table after the last record.
+  var rows: [[UUID: Row]] { database?.tables.map(\.rows) ?? [] }
 
   /// The database as the last record left it; nothing is known yet about references and indexes.
   func finish() throws(StorageError) -> Database {
@@ -87,5 +104,14 @@ struct Loader {
     do throws(JSONError) {
       return try JSON(parsing: text, limits: .init(bytes: .max, depth: 100, values: .max))
     } catch { throw StorageError(error.description) }
+  }
+}
+
+extension Database {
+  /// The rows of `other`, from now on kept in `storage`.
+  convenience init(_ other: Database, _ storage: Storage) {
+    self.init(other.schema, storage, isReadOnly: false)
+    for (table, rows) in zip(tables, other.tables.map(\.rows)) { table.rows = rows }
+    rebuild()
   }
 }

@@ -18,6 +18,7 @@ struct Command: Sendable {
     case database = "Database commands"
     case management = "Controller, manager and TLS settings"
     case flow = "Flow table commands (of the running switch, as ovs-ofctl has them)"
+    case file = "Database files"
     case runtime = "Commands to the running switch"
   }
 
@@ -32,6 +33,8 @@ struct Command: Sendable {
     case anyControl
     /// Requests on a control socket as they are needed.
     case conversation(Conversation)
+    /// Something with database files; no daemon is needed.
+    case files(FileRun)
   }
 
   enum Access: Sendable { case reads, writes }
@@ -42,6 +45,15 @@ struct Command: Sendable {
   typealias Run = @Sendable (CommandContext, Invocation.Request) throws(CommandError) -> Void
   typealias Conversation = @Sendable (ControlSession, Invocation.Request) throws(CommandError) -> Void
 
+  typealias FileRun = @Sendable (FileCommandContext, Invocation.Request) throws(CommandError) -> Void
+
+  /// The command whose name begins with `word`: some have two words, and the second is then taken from `rest`.
+  static func fullName(_ word: String, _ rest: inout ArraySlice<String>) -> String {
+    guard let second = rest.first, named("\(word) \(second)") != nil else { return word }
+    rest.removeFirst()
+    return "\(word) \(second)"
+  }
+
   static func named(_ name: String) -> Command? { byName[name] }
 
   private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
@@ -50,15 +62,18 @@ struct Command: Sendable {
   var asksDaemon: Bool {
     switch execution {
     case .control, .anyControl, .conversation: true
-    case .local, .transaction: false
+    case .local, .transaction, .files: false
     }
   }
+
+  /// Whether it is about files, not about a database somebody serves.
+  var isAboutFiles: Bool { if case .files = execution { true } else { false } }
 
   /// Whether its options may also follow its name. `ovs-ofctl` takes them anywhere, and what its commands are about
   /// never begins with a dash.
   var takesFollowingOptions: Bool {
     if case .conversation = execution { return true }
-    return group == .flow
+    return group == .flow || group == .file
   }
 
   /// `[--may-exist] add-br BRIDGE`.

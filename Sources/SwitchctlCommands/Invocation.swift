@@ -26,7 +26,7 @@ struct Invocation {
     let own = try takeLeadingOptions(&rest)
     if options.wantsVersion || options.wantsCommands { return }
     if options.wantsHelp {
-      helpTopic = rest.first.flatMap { Command.named($0)?.name } ?? ""
+      helpTopic = rest.popFirst().flatMap { Command.named(Command.fullName($0, &rest))?.name } ?? ""
       return
     }
     try takeCommands(rest, own)
@@ -128,7 +128,8 @@ struct Invocation {
         let (name, value) = Self.splitAtEquals(word.drop { $0 == "-" })
         pending.append((name, value))
       }
-      guard let name = group.popFirst() else { throw Self.missingCommand }
+      guard let word = group.popFirst() else { throw Self.missingCommand }
+      let name = Command.fullName(word, &group)
       if name == "help" || group.contains("--help") {
         helpTopic = try Self.helpTopic(name, group)
         return
@@ -158,8 +159,9 @@ struct Invocation {
   private static let missingCommand = CommandError.usage("missing command name (use --help for help)")
 
   private static func helpTopic(_ name: String, _ group: ArraySlice<String>) throws(CommandError) -> String {
-    guard let topic = name == "help" ? group.first : name, topic != "--help" else { return "" }
-    return try command(topic).name
+    var words = group
+    guard let topic = name == "help" ? words.popFirst() : name, topic != "--help" else { return "" }
+    return try command(Command.fullName(topic, &words)).name
   }
 
   private static func command(_ name: String) throws(CommandError) -> Command {

@@ -32,6 +32,13 @@ public enum Program {
     throws(CommandError)
     -> Outcome
   {
+    let files = invocation.requests.filter(\.command.isAboutFiles)
+    if !files.isEmpty {
+      guard files.count == invocation.requests.count else {
+        throw .usage("'\(files[0].command.name)' cannot be part of a database transaction; run it by itself")
+      }
+      return try FileCommands.run(files, invocation.options, loop, terminal)
+    }
     let control = invocation.requests.filter(\.command.asksDaemon)
     if control.isEmpty {
       return try TransactionRunner(invocation, loop, terminal).run()
