@@ -13,7 +13,8 @@ extension Transaction {
       try checkIndexes()
       let changes = finish()
       if let storage = database.storage, !changes.isEmpty || !comments.isEmpty {
-        needsSync = try storage.append(changes, database, comments: comments) && (isDurable || database.isDurable)
+        needsSync =
+          try storage.append(changes, database, comments: comments) && (isDurable || database.isDurable)
       }
       register(changes)
       return changes

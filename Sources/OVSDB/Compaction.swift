@@ -117,6 +117,8 @@ final class Compaction {
         try to.synchronize()
         return .success((range.count, records))
       } catch { return .failure(error) }
-    } then: { [weak self] result in self?.advance(result) }
+    } then: { [weak self] result in
+      self?.advance(result)
+    }
   }
 }

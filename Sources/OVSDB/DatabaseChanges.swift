@@ -25,14 +25,26 @@ extension DatabaseServer {
     for session in sessions.values { session.forget(database) }
     updateCatalog()
     disconnectUnaware()
-    do throws(StorageError) { try database.storage?.synchronize() } catch { Log.error("ovsdb", "\(error)") }
     database.storage?.close()
   }
 
-  /// Serves `database` in place of the one of its name, whose file it has taken over: the same rows by another schema.
-  func replace(with database: Database) {
-    guard let old = databases.updateValue(database, forKey: database.name) else { return }
-    for session in sessions.values { session.forget(old) }
+  /// Gives a database another schema, and with it another file; on an error everything is as before
+  /// (ovsdb-server(7) §4.1.19).
+  func convert(_ database: Database, to schema: DatabaseSchema) throws(OVSDBError) {
+    guard schema.name == database.name else {
+      throw .syntax("the schema is that of \(schema.name), and the database is \(database.name)")
+    }
+    guard !database.isReadOnly else {
+      throw OVSDBError("not allowed", "the database \(database.name) can only be read")
+    }
+    let converted = Database(try SchemaConversion.converted(database, to: schema), database.storage)
+    converted.isDurable = database.isDurable
+    do throws(StorageError) { try database.storage?.rewrite(converted) } catch {
+      throw OVSDBError("I/O error", "the database was not converted: \(error)")
+    }
+    database.storage?.attach(loop, converted)
+    databases[database.name] = converted
+    for session in sessions.values { session.forget(database) }
     updateCatalog()
     disconnectUnaware()
   }

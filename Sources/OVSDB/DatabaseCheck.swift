@@ -61,7 +61,9 @@ public enum DatabaseCheck {
       try checkValues(row, table)
       try checkReferences(row, table, database)
       for index in table.schema.indexes.indices {
-        guard let other = seen[index].updateValue(row.uuid, forKey: table.indexKey(index, row)) else { continue }
+        guard let other = seen[index].updateValue(row.uuid, forKey: table.indexKey(index, row)) else {
+          continue
+        }
         let names = table.schema.indexes[index].map { table.schema.columns[$0].name }.joined(separator: ", ")
         throw Fault(row: row.uuid, reason: "it has the same \(names) as row \(other)")
       }

@@ -18,8 +18,9 @@ public enum DatabaseFile {
   /// Writes the database in `path` without its history: to `target`, or in its place, if nobody serves it.
   ///
   /// - Returns: the number of bytes before and after.
-  public static func compact(_ path: String, to target: String?) throws(StorageError) -> (before: Int, after: Int)
-  {
+  public static func compact(_ path: String, to target: String?) throws(StorageError) -> (
+    before: Int, after: Int
+  ) {
     let path = Storage.resolved(path)
     let lock = target == nil ? try Storage.acquireLock(path) : nil
     return try withExtendedLifetime(lock) { () throws(StorageError) in

@@ -21,7 +21,9 @@ final class OpenFile: Sendable {
     var rest = bytes
     var offset = offset
     while !rest.isEmpty {
-      let count = rest.withContiguousStorageIfAvailable { pwrite(raw, $0.baseAddress, $0.count, off_t(offset)) }
+      let count = rest.withContiguousStorageIfAvailable {
+        pwrite(raw, $0.baseAddress, $0.count, off_t(offset))
+      }
       guard let count, count > 0 else {
         if errno == EINTR { continue }
         throw StorageError(SystemError.last("write \(path)").description)
@@ -81,7 +83,9 @@ final class OpenFile: Sendable {
   func adopt(_ other: OpenFile) {
     var status = stat()
     guard fstat(other.raw, &status) == 0 else { return }
-    if status.st_uid != geteuid() || status.st_gid != getegid() { _ = fchown(raw, status.st_uid, status.st_gid) }
+    if status.st_uid != geteuid() || status.st_gid != getegid() {
+      _ = fchown(raw, status.st_uid, status.st_gid)
+    }
     _ = fchmod(raw, status.st_mode & 0o777)
   }
 }

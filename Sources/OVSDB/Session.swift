@@ -78,6 +78,7 @@ final class Session {
     "monitor_cond_since": { (s, params, id) throws(OVSDBError) in try s.monitor(params, id, .update3) },
     "monitor_cond_change": { (s, params, _) throws(OVSDBError) in try s.changeMonitor(params) },
     "monitor_cancel": { (s, params, _) throws(OVSDBError) in try s.cancelMonitor(params) },
+    "convert": { (s, params, _) throws(OVSDBError) in try s.convert(params) },
     "lock": { (s, params, _) throws(OVSDBError) in try s.lock(params, steal: false) },
     "steal": { (s, params, _) throws(OVSDBError) in try s.lock(params, steal: true) },
     "unlock": { (s, params, _) throws(OVSDBError) in try s.unlock(params) },
@@ -96,6 +97,14 @@ final class Session {
     }
     guard let database = server.databases[name] else { throw .unknownDatabase(name) }
     return database
+  }
+
+  /// `[DATABASE, SCHEMA]`.
+  private func convert(_ params: [JSON]) throws(OVSDBError) -> JSON {
+    let database = try database(params)
+    guard params.count == 2 else { throw .syntax("expected [DATABASE, SCHEMA]") }
+    try server.convert(database, to: try DatabaseSchema(params[1]))
+    return [:]
   }
 
   private func setChangeAware(_ params: [JSON]) throws(OVSDBError) -> JSON {
@@ -139,7 +148,8 @@ extension Session {
     guard let reply = connection.hold(replyTo: waiting.id, .array(results)) else { return }
     storage.synchronize { [connection, id = waiting.id] error in
       let failed = error.map { error in
-        JSON.array(results + [OVSDBError("I/O error", "the change was made, but may not last: \(error)").json])
+        JSON.array(
+          results + [OVSDBError("I/O error", "the change was made, but may not last: \(error)").json])
       }
       connection.release(reply, to: id, as: failed)
     }

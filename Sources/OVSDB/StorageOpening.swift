@@ -109,7 +109,7 @@ struct Loader {
 
 extension Database {
   /// The rows of `other`, from now on kept in `storage`.
-  convenience init(_ other: Database, _ storage: Storage) {
+  convenience init(_ other: Database, _ storage: Storage?) {
     self.init(other.schema, storage, isReadOnly: false)
     for (table, rows) in zip(tables, other.tables.map(\.rows)) { table.rows = rows }
     rebuild()

@@ -1,5 +1,5 @@
 import Glibc
-import JSONRPC
+import Testing
 
 /// A database server that a test runs against: ours, Open vSwitch's, or three of the latter as a cluster.
 enum DatabaseKind: String, CaseIterable, CustomTestStringConvertible {
