@@ -82,7 +82,7 @@ final class RunningDatabase {
     throw HarnessError("the cluster has no leader")
   }
 
-  /// All rows of all tables but for what is random: UUIDs, each by the order in which it appears.
+  /// All rows of all tables.
   func dump() throws -> String {
     try must(["ovsdb-client", "--timeout=10", "-f", "csv", "dump", remote, "Open_vSwitch"])
   }
