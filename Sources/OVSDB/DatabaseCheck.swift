@@ -19,7 +19,10 @@ public enum DatabaseCheck {
     var records = 0
     let tornEnd = try DatabaseFile.read(try readFile(path), path) { (entry) throws(StorageError) in
       let json: JSON
-      do throws(StorageError) { json = try loader.take(entry.text, entry.number) } catch {
+      do throws(StorageError) {
+        json = try loader.parse(entry.text, entry.number)
+        try loader.apply(json, entry.number)
+      } catch {
         throw StorageError("\(error) (the record begins at byte \(entry.place.byte))")
       }
       records = entry.number

@@ -14,8 +14,9 @@ public enum DatabaseLog {
     var loader = Loader(path)
     return try DatabaseFile.read(try readFile(path), path) { (entry) throws(StorageError) in
       let place = "record \(entry.number) at byte \(entry.place.byte)"
-      let before = detailed ? loader.rows : nil
-      let json = try loader.take(entry.text, entry.number)
+      let json = try loader.parse(entry.text, entry.number)
+      let before = detailed && entry.number > 1 ? rows(json, try loader.finish()) : nil
+      try loader.apply(json, entry.number)
       let database = try loader.finish()
       if entry.number == 1 {
         let schema = database.schema
@@ -37,14 +38,26 @@ public enum DatabaseLog {
     return WallClock.text(Int(number / 1000), milliseconds: Int(number % 1000))
   }
 
-  private static func changes(_ json: JSON, _ before: [[UUID: Row]], _ database: Database) -> String {
+  /// The rows a record is about, as they are before it.
+  private static func rows(_ json: JSON, _ database: Database) -> [RowName: Row] {
+    var result: [RowName: Row] = [:]
+    for (name, rows) in json.object ?? [:] {
+      guard let place = database.schema.tableIndex[name] else { continue }
+      for uuid in (rows.object ?? [:]).keys.compactMap({ UUID($0) }) {
+        result[RowName(table: place, uuid: uuid)] = database.tables[place].rows[uuid]
+      }
+    }
+    return result
+  }
+
+  private static func changes(_ json: JSON, _ before: [RowName: Row], _ database: Database) -> String {
     var text = ""
     for (name, rows) in (json.object ?? [:]).sorted(by: { $0.key < $1.key }) {
       guard let place = database.schema.tableIndex[name], let rows = rows.object else { continue }
       let table = database.tables[place]
       for (key, columns) in rows.sorted(by: { $0.key < $1.key }) {
         guard let uuid = UUID(key) else { continue }
-        let old = before[place][uuid]
+        let old = before[RowName(table: place, uuid: uuid)]
         let verb = columns.isNull ? "delete" : old == nil ? "insert" : "modify"
         let title = rowName(table.rows[uuid] ?? old, table).map { " \($0)" } ?? ""
         text += "  table \(name) \(verb) row\(title) (\(key.prefix(8))):\n"

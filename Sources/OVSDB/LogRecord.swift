@@ -2,7 +2,7 @@ import Glibc
 import JSONRPC
 
 /// The text of a log record: `{"_date":ms,"_is_diff":true,"_comment":"…","Table":{"UUID":{column:value}|null}}`.
-enum LogRecord {
+package enum LogRecord {
   /// Nil when nothing of the change belongs on disk. Inserts leave out defaults; ephemeral columns never appear.
   static func text(_ changes: ChangeSet, _ database: Database, comments: [String]) -> [UInt8]? {
     var output: [UInt8] = []
@@ -78,7 +78,7 @@ enum LogRecord {
   }
 
   /// A record as it stands in the file: its header, `text` and a newline.
-  static func framed(_ text: [UInt8]) -> [UInt8] {
+  package static func framed(_ text: [UInt8]) -> [UInt8] {
     var body = text
     body.append(UInt8(ascii: "\n"))
     var record = Array("OVSDB JSON \(body.count) ".utf8)

@@ -73,24 +73,31 @@ struct Loader {
 
   init(_ path: String) { self.path = path }
 
-  /// Takes the text of record `number`; the first is the schema. Returns what the record says.
-  @discardableResult
-  mutating func take(_ text: ArraySlice<UInt8>, _ number: Int) throws(StorageError) -> JSON {
-    do throws(StorageError) {
-      let json = try Self.parse(Array(text))
-      do throws(OVSDBError) {
-        if let database {
-          try LogRecord.apply(json, to: database)
-        } else {
-          database = Database(schema: try DatabaseSchema(json))
-        }
-      } catch { throw StorageError(database == nil ? "the schema: \(error.details)" : error.details) }
-      return json
+  /// Takes the text of record `number`; the first is the schema.
+  mutating func take(_ text: ArraySlice<UInt8>, _ number: Int) throws(StorageError) {
+    try apply(try parse(text, number), number)
+  }
+
+  /// What record `number` says.
+  func parse(_ text: ArraySlice<UInt8>, _ number: Int) throws(StorageError) -> JSON {
+    do throws(JSONError) {
+      return try JSON(parsing: Array(text), limits: .init(bytes: .max, depth: 100, values: .max))
     } catch { throw StorageError("\(path): record \(number): \(error)") }
   }
 
-  /// The rows of each table after the last record.
-  var rows: [[UUID: Row]] { database?.tables.map(\.rows) ?? [] }
+  /// Does what record `number` says.
+  mutating func apply(_ json: JSON, _ number: Int) throws(StorageError) {
+    do throws(OVSDBError) {
+      if let database {
+        try LogRecord.apply(json, to: database)
+      } else {
+        database = Database(schema: try DatabaseSchema(json))
+      }
+    } catch {
+      let what = database == nil ? "the schema: " : ""
+      throw StorageError("\(path): record \(number): \(what)\(error.details)")
+    }
+  }
 
   /// The database as the last record left it; nothing is known yet about references and indexes.
   func finish() throws(StorageError) -> Database {
@@ -98,12 +105,6 @@ struct Loader {
       throw StorageError("\(path) is empty: remove it, and it will be created anew")
     }
     return database
-  }
-
-  private static func parse(_ text: [UInt8]) throws(StorageError) -> JSON {
-    do throws(JSONError) {
-      return try JSON(parsing: text, limits: .init(bytes: .max, depth: 100, values: .max))
-    } catch { throw StorageError(error.description) }
   }
 }
 

@@ -1,6 +1,7 @@
 /// The contents page: every command, what it takes, what it reads and who carries it out.
 extension Command {
-  static let all: [Command] = general + bridges + ports + interfaces + rows + management + flows + runtime + files
+  static let all: [Command] =
+    general + bridges + ports + interfaces + rows + management + flows + runtime + files
 
   private static let mayExist = OptionSyntax("may-exist", "no error when it is there already")
   private static let ifExists = OptionSyntax("if-exists", "no error when it is not there")

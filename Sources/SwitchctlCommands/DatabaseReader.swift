@@ -43,7 +43,8 @@ final class DatabaseReader {
     }
   }
 
-  private func ask(_ connection: Connection, _ method: String, _ params: [JSON]) throws(CommandError) -> JSON {
+  private func ask(_ connection: Connection, _ method: String, _ params: [JSON]) throws(CommandError) -> JSON
+  {
     var reply: Result<JSON, ReplyError>?
     connection.request(method, params) { reply = $0 }
     let milliseconds = options.timeout.map { $0 * 1000 } ?? Int(Int32.max)

@@ -84,7 +84,8 @@ enum FileCommands {
     "\(end); a server is writing it, or died writing it, and nothing acknowledged is missing"
   }
 
-  private static func commanding<Result>(_ body: () throws(StorageError) -> Result) throws(CommandError) -> Result
+  private static func commanding<Result>(_ body: () throws(StorageError) -> Result) throws(CommandError)
+    -> Result
   {
     do throws(StorageError) { return try body() } catch { throw CommandError(error.description) }
   }

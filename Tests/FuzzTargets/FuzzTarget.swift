@@ -16,7 +16,8 @@ public struct FuzzTarget: Sendable {
 
   /// Every target. Tests/FuzzRegression has a folder of the same name for inputs that once broke it.
   public static let all = [
-    json, databaseSchema, databaseFile, databaseSession, vhostMessage, virtqueue, packedRing, netHeader,
+    json, databaseSchema, databaseFile, databaseLog, databaseSession, vhostMessage, virtqueue, packedRing,
+    netHeader,
     frameHeaders, segmentation, flowText, flowFrame, capture, flowPipeline,
   ]
 

@@ -151,7 +151,7 @@ import Testing
         #"["Test",{"op":"delete","table":"Single","where":[]},{"op":"insert","table":"Single","row":{"value":\#(number)}}]"#
       )
     }
-    #expect(try bytes().count < 30_000)
+    #expect(loop.run(atMost: 60_000) { (try? bytes().count) ?? .max < 30_000 })
     server.close()
     #expect(
       try open().tables.first { $0.schema.name == "Single" }?.rows.values.first?.columns.first?.integer == 399
