@@ -147,6 +147,7 @@ final class PortState {
   var statistics: PortStatistics {
     var sum = counted
     sum.add(.missed, port.missedFrames)
+    if let counters = port.controlCounters { sum.add(counters) }
     return sum
   }
 

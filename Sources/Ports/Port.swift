@@ -51,6 +51,8 @@ public protocol Port: AnyObject {
   var status: PortStatus { get }
   /// Frames the kernel dropped before a poll thread came for them, since the port was made.
   var missedFrames: UInt64 { get }
+  /// What the control thread transmitted or dropped, since the port was made; nil if it never does.
+  var controlCounters: PortCounters? { get }
   /// Counters of single queues since the port was made: `rx_q0_packets`, of receive queue 0, or `tx_q3_bytes`, of
   /// transmit queue 3. They belong to Interface.statistics, beside those of the port.
   var queueStatistics: [(name: String, value: UInt64)] { get }
@@ -67,6 +69,7 @@ public protocol Port: AnyObject {
 extension Port {
   public var transmitQueueCount: Int { 1 }
   public var missedFrames: UInt64 { 0 }
+  public var controlCounters: PortCounters? { nil }
   public var queueStatistics: [(name: String, value: UInt64)] { [] }
 }
 

@@ -33,7 +33,10 @@ extension Session {
     } catch { throw .violation("IOTLB_MSG: \(error)") }
     let last = change.address + (change.size - 1)
     misses.answer(change.address, last, permissions)
-    if untranslated.contains(where: { overlaps($0, change.address, last) }) { quiesce() }
+    if untranslated.contains(where: { overlaps($0, change.address, last) && isTranslated($0, translations) })
+    {
+      quiesce()
+    }
     return .done
   }
 
@@ -60,6 +63,14 @@ extension Session {
 
   private func overlaps(_ index: Int, _ first: UInt64, _ last: UInt64) -> Bool {
     vrings[index].overlaps(first, last, isPacked: isPacked)
+  }
+
+  /// Whether all of ring `index` is.
+  private func isTranslated(_ index: Int, _ translations: TranslationCache) -> Bool {
+    vrings[index].parts(isPacked: isPacked)?.allSatisfy {
+      if case .missing = translations.translate($0.address, $0.bytes, $0.permissions) { return false }
+      return true
+    } ?? false
   }
 
   // MARK: publication
@@ -104,6 +115,13 @@ extension Session {
   }
 
   // MARK: the back-end's own requests
+
+  /// The same, unless so many translations are outstanding that it would delay those that frames wait for; false then.
+  public func requestTranslationAhead(of address: UInt64, forWriting: Bool) -> Bool {
+    guard misses.mayAskAhead(at: monotonicNanoseconds()) else { return false }
+    requestTranslation(of: address, forWriting: forWriting)
+    return true
+  }
 
   func setBackendChannel(_ message: Message) throws(SessionError) -> Reply {
     guard message.descriptors.count == 1, message.descriptors[0].isLocalStream else {

@@ -6,6 +6,9 @@ import Virtio
 /// may be asked for again.
 struct TranslationMisses {
   static let limit = 1024
+  /// No more is asked for ahead while so many are outstanding: the front-end answers in order, and after an invalidation
+  /// what rings and frames wait for is asked for behind them.
+  private static let window = 32
   private static let patience: UInt64 = 1_000_000_000
 
   private struct Page: Hashable {
@@ -22,12 +25,17 @@ struct TranslationMisses {
   mutating func ask(_ address: UInt64, forWriting: Bool, at now: UInt64) -> Bool {
     let page = Page(number: address >> 12, isForWriting: forWriting)
     if let before = asked[page], now &- before < Self.patience { return false }
-    if asked.count >= Self.limit {
-      asked = asked.filter { now &- $0.value < Self.patience }
-      guard asked.count < Self.limit else { return false }
-    }
+    guard hasRoom(for: Self.limit, at: now) else { return false }
     asked[page] = now
     return true
+  }
+
+  /// Whether there is room to ask ahead.
+  mutating func mayAskAhead(at now: UInt64) -> Bool { hasRoom(for: Self.window, at: now) }
+
+  private mutating func hasRoom(for limit: Int, at now: UInt64) -> Bool {
+    if asked.count >= limit { asked = asked.filter { now &- $0.value < Self.patience } }
+    return asked.count < limit
   }
 
   /// It could not be asked for after all.

@@ -45,17 +45,9 @@ extension Virtqueue {
       outcome: .malformed, pieceCount: 0, length: 0, missing: 0, missesWriting: false)
     var cursor = Cursor(element)
     for _ in 0...size {
-      let entry = cursor.entry
-      if entry.flags & Descriptor.indirect != 0 {
-        guard hasIndirect, cursor.table == nil, entry.flags & Descriptor.next == 0,
-          let table = IndirectTable(entry, atMost: size)
-        else { return chain }
-        cursor.table = table
-        guard read(0, of: table, into: &cursor, tables, &chain) else { return chain }
-        continue
-      }
-      guard (entry.flags & Descriptor.write != 0) == writable else { return chain }
-      guard append(entry, memory, to: &chain, pieces, capacity) else { return chain }
+      guard enterTable(&cursor, tables, &chain) else { return chain }
+      guard (cursor.entry.flags & Descriptor.write != 0) == writable else { return chain }
+      guard append(cursor.entry, memory, to: &chain, pieces, capacity) else { return chain }
       guard let next = following(cursor) else {
         chain.outcome = .complete
         return chain
@@ -63,6 +55,28 @@ extension Virtqueue {
       guard advance(&cursor, to: next, tables, &chain) else { return chain }
     }
     return chain
+  }
+
+  /// Finds what is not translated of a pending buffer's chain, for whoever asks ahead: the first address of each such
+  /// page, as far as the chain can be followed. At most `limit` descriptors are looked at.
+  ///
+  /// - Parameter body: says whether to go on; told the address, and whether it is to be written.
+  public func forEachMissing(
+    in element: Element, writable: Bool, _ memory: GuestMemoryMap, tables: GuestMemoryMap, atMost limit: Int,
+    _ body: (_ address: UInt64, _ isWritten: Bool) -> Bool
+  ) {
+    var chain = DescriptorChain(
+      outcome: .malformed, pieceCount: 0, length: 0, missing: 0, missesWriting: false)
+    var cursor = Cursor(element)
+    for _ in 0..<min(size, limit) {
+      guard enterTable(&cursor, tables, &chain) else { break }
+      let entry = cursor.entry
+      guard (entry.flags & Descriptor.write != 0) == writable,
+        memory.forEachMissingPage(entry.address, UInt64(entry.length), { body($0, writable) })
+      else { return }
+      guard let next = following(cursor), advance(&cursor, to: next, tables, &chain) else { break }
+    }
+    if chain.outcome == .untranslated { _ = body(chain.missing, false) }
   }
 
   /// Where a walk is.
@@ -87,6 +101,20 @@ extension Virtqueue {
     let count = cursor.table?.count ?? Int(cursor.slots)
     let next = cursor.passed &+ 1
     return Int(next) < count ? next : nil
+  }
+
+  /// From a descriptor that refers to a table to the table's first; true as well if it does not.
+  private func enterTable(
+    _ cursor: inout Cursor, _ tables: GuestMemoryMap, _ chain: inout DescriptorChain
+  ) -> Bool {
+    while cursor.entry.flags & Descriptor.indirect != 0 {
+      guard hasIndirect, cursor.table == nil, cursor.entry.flags & Descriptor.next == 0,
+        let table = IndirectTable(cursor.entry, atMost: size)
+      else { return false }
+      cursor.table = table
+      guard read(0, of: table, into: &cursor, tables, &chain) else { return false }
+    }
+    return true
   }
 
   private func advance(

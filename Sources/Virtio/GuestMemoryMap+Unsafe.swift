@@ -159,6 +159,21 @@ public struct GuestMemoryMap {
     return nil
   }
 
+  /// Calls `body` with the first address of each 4 KiB page, of `length` bytes from `address` on, that is in no region,
+  /// until it returns false; returns whether it never did.
+  func forEachMissingPage(_ address: UInt64, _ length: UInt64, _ body: (UInt64) -> Bool) -> Bool {
+    let (end, overflow) = address.addingReportingOverflow(length)
+    guard !overflow else { return true }
+    var next = address
+    while next < end, let missing = firstMissing(next, end - next) {
+      guard body(missing) else { return false }
+      let (following, isLast) = (missing | 0xFFF).addingReportingOverflow(1)
+      if isLast { break }
+      next = following
+    }
+    return true
+  }
+
   /// The only region that can hold `address` is the last that does not begin behind it.
   private func region(containing address: UInt64) -> GuestRegion? {
     var low = 0

@@ -23,18 +23,29 @@ enum RingViolation: Int {
 
 /// What poll threads and the control thread of one port say to each other.
 struct VhostUserGate: ~Copyable {
-  /// Poll threads may use rings and memory. Set by the control thread; cleared by either.
-  private let active = Atomic<Bool>(false)
+  enum State: UInt8, AtomicRepresentable {
+    /// Nothing of the port may be used.
+    case closed
+    /// Rings and memory may not be used. What comes for the guest is kept (`WaitingFrames`): they are back soon.
+    case paused
+    case open
+  }
+
+  /// Opened and paused by the control thread; closed by either.
+  private let current = Atomic<State>(.closed)
   private let violation = Atomic<Int>(0)
-  /// Readable on the control thread when a violation or a missed address was reported.
+  /// Readable on the control thread when a violation or a missed address was reported, or a frame is kept.
   let signal: EventFD
 
   init() throws(SystemError) { signal = try EventFD() }
 
-  var isActive: Bool { active.load(ordering: .acquiring) }
+  var state: State { current.load(ordering: .acquiring) }
+  /// Poll threads may use rings and memory.
+  var isActive: Bool { state == .open }
 
-  func open() { active.store(true, ordering: .releasing) }
-  func close() { active.store(false, ordering: .releasing) }
+  func open() { current.store(.open, ordering: .releasing) }
+  func pause() { current.store(.paused, ordering: .releasing) }
+  func close() { current.store(.closed, ordering: .releasing) }
 
   /// Shuts the port off and tells the control thread why.
   @inline(never)

@@ -17,6 +17,8 @@ public struct VhostUserIO: ~Copyable {
     let transmitted: PortCounters
     let missedByReceiver: UnsafePointer<MissedAddress>
     let missedByTransmitter: UnsafePointer<MissedAddress>
+    /// What is for the guest and waits; also for poll threads while the gate is paused.
+    let waiting: UnsafeMutablePointer<WaitingFrames>
   }
 
   let gate: UnsafePointer<VhostUserGate>
@@ -89,10 +91,11 @@ public struct VhostUserIO: ~Copyable {
     let receiver = VhostUserReceive(gate)
     let transmitter = VhostUserTransmit(gate)
     let (received, transmitted) = (receiver.own, transmitter.own)
-    let (byReceiver, byTransmitter) = (receiver.missed, transmitter.missed)
+    let (byReceiver, byTransmitter, waiting) = (receiver.missed, transmitter.missed, transmitter.waiting)
     let pair = Pair(
       receiver: Self.apart(receiver), transmitter: Self.apart(transmitter), received: received,
-      transmitted: transmitted, missedByReceiver: byReceiver, missedByTransmitter: byTransmitter)
+      transmitted: transmitted, missedByReceiver: byReceiver, missedByTransmitter: byTransmitter,
+      waiting: waiting)
     pairs[index] = pair
     return pair
   }
@@ -107,10 +110,10 @@ public struct VhostUserIO: ~Copyable {
 
   // MARK: for poll threads
 
-  // Every call asks the gate before it touches a half: while the gate is closed the halves are the control thread's.
+  // Every call asks the gate before it touches a half: while the gate is not open the halves are the control thread's.
   // What began in a turn ends in it, even if the gate closes meanwhile: `release` and `flush` do not ask.
 
-  public var accepts: OffloadCapabilities { gate.pointee.isActive ? state.pointee.accepts : [] }
+  public var accepts: OffloadCapabilities { gate.pointee.state == .closed ? [] : state.pointee.accepts }
 
   // SAFETY: `queue` is below the count of receive queues, and so below `pairLimit`.
   public func receive(queue: Int, into batch: inout Batch, _ counters: PortCounters) -> Int {
@@ -131,13 +134,26 @@ public struct VhostUserIO: ~Copyable {
     queue: Int, _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, count: Int,
     from batch: borrowing Batch, _ counters: PortCounters
   ) {
-    guard gate.pointee.isActive, queue < state.pointee.routeCount else {
-      counters.drop(
-        gate.pointee.isActive && state.pointee.isDisabled ? .receiverDisabled : .notReady, count)
+    let gate = gate.pointee.state
+    guard gate != .closed, queue < state.pointee.routeCount else {
+      counters.drop(gate == .open && state.pointee.isDisabled ? .receiverDisabled : .notReady, count)
       return
     }
+    if gate == .paused { return keep(frames, indices, count, from: batch, routes[queue], counters) }
     awaitsFlush[queue][0] = 1
     routes[queue].transmitter.pointee.transmit(frames, indices, count: count, from: batch, counters)
+  }
+
+  /// Frames for a guest whose rings or buffers are back soon.
+  @inline(never)
+  private func keep(
+    _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, _ count: Int,
+    from batch: borrowing Batch, _ pair: Pair, _ counters: PortCounters
+  ) {
+    let kept = pair.waiting.pointee.keep(frames, indices, count, from: batch, gate)
+    guard kept < count else { return }
+    counters.drop(.untranslated, count &- kept)
+    pair.transmitted.drop(.untranslated, count &- kept)
   }
 
   public func flush(queue: Int, _ counters: PortCounters) {

@@ -3,7 +3,8 @@
 //
 // `resume` looks at what the front-end has said of every ring and attaches those that may be used to the halves of their
 // pair; `quiesce` shuts the gate, waits until no poll thread is inside, and takes them off again, remembering how far each
-// got. Between the two nothing the front-end lent is touched by anybody else, and everything may change.
+// got. Between the two nothing the front-end lent is touched by anybody else, and everything may change. Behind a vIOMMU
+// the gate is only paused: rings come and go with their translations, and what comes for the guest meanwhile waits.
 //
 // The guest decides how many of its pairs are enabled. The datapath is told before the gate opens, so that no two poll
 // threads ever believe themselves alone on one ring.
@@ -16,14 +17,14 @@ import Virtio
 
 extension VhostUserPort: SessionOwner {
   /// The ring a pair's guest receives by, and the one it sends by.
-  private static func receiveRing(_ pair: Int) -> Int { 2 * pair }
-  private static func sendRing(_ pair: Int) -> Int { 2 * pair + 1 }
+  static func receiveRing(_ pair: Int) -> Int { 2 * pair }
+  static func sendRing(_ pair: Int) -> Int { 2 * pair + 1 }
 
   // SAFETY: once the gate is closed and every poll thread has passed, the halves belong to this thread.
   public func quiesce(_ session: Session) {
     guard isEngaged, let environment else { return }
     isEngaged = false
-    gate.pointee.close()
+    if session.translations != nil { gate.pointee.pause() } else { gate.pointee.close() }
     for lookahead in lookaheads.values { lookahead.stop() }
     lookaheads = [:]
     for pair in 0..<receiveQueueCount { environment.setWaitDescriptor(pair, nil, true) }
@@ -43,15 +44,16 @@ extension VhostUserPort: SessionOwner {
     countKicks(index, session)
   }
 
-  // SAFETY: the gate is closed, and poll threads have passed since it was (or it was never open).
+  // SAFETY: the gate is closed or paused, and poll threads have passed since it was (or it was never open).
   public func resume(_ session: Session) throws(SessionError) {
-    guard !isEngaged, let environment, let features = session.features, session.memory != nil else {
+    guard !isEngaged, let environment else { return noteLink() }
+    let wanted = RingsInUse(session, pairs: options.queuePairs)
+    guard let features = session.features, session.memory != nil, !wanted.isEmpty else {
+      shut()
       return noteLink()
     }
     let violation = gate.pointee.reported
     if violation != .none { throw reason(violation, session) }
-    let wanted = RingsInUse(session, pairs: options.queuePairs)
-    guard !wanted.isEmpty else { return noteLink() }
 
     do {
       for number in wanted.sending { try attachReceiver(number, session, features) }
@@ -60,17 +62,35 @@ extension VhostUserPort: SessionOwner {
       detachAll()
       throw error
     }
-    pointer.pointee.route(
-      wanted.receiving, accepts: features.driverAccepts, isDisabled: wanted.receiving.isEmpty)
+    route(Routes(numbers: wanted.receiving, accepts: features.driverAccepts))
     setQueues(receive: (wanted.sending.last ?? 0) + 1, transmit: max(1, wanted.receiving.count))
     isEngaged = true
-    gate.pointee.open()
+    open()
     for number in wanted.sending {
       environment.setWaitDescriptor(number, session.vrings[Self.sendRing(number)].kick?.raw, true)
     }
     environment.wake()
     if session.translations != nil { requestMissedAddresses() }
     noteLink()
+  }
+
+  /// Changes by which pairs frames go to the guest, unless it is as it was.
+  private func route(_ wanted: Routes) {
+    guard wanted != routes else { return }
+    shut()
+    routes = wanted
+    pointer.pointee.route(
+      wanted.numbers, accepts: wanted.accepts, isDisabled: wanted.numbers.isEmpty)
+  }
+
+  /// Keeps poll threads out for longer: nothing waits any more.
+  // SAFETY: once the gate is closed and every poll thread has passed, all of the port belongs to this thread.
+  func shut() {
+    if gate.pointee.state != .closed {
+      gate.pointee.close()
+      environment?.synchronize()
+    }
+    for number in 0..<options.queuePairs { discardWaiting(number) }
   }
 
   private func detachAll() {
@@ -104,24 +124,34 @@ extension VhostUserPort: SessionOwner {
       discards: !session.isUsable(index))
     if options.isAlwaysPolled { receiver.pointee.wake() }
     if isNew { receiver.pointee.interrupt() }
+    if let translations = session.translations {
+      try lookAhead(index, session, features, translations.readable)
+    }
   }
 
   private func attachTransmitter(_ number: Int, _ session: Session, _ features: VirtioFeatures)
     throws(SessionError)
   {
     let index = Self.receiveRing(number)
-    let transmitter = pointer.pointee.makePair(number).transmitter
+    let pair = pointer.pointee.makePair(number)
+    let transmitter = pair.transmitter
+    if session.translations != nil { pair.waiting.pointee.prepare() }
     guard let maps = session.translations?.writable ?? session.memory?.published,
       let tables = session.translations?.readable ?? session.memory?.published,
       let queue = try makeQueue(session, index, features)
-    else { return }
+    else {
+      if session.translations != nil { transmitter.pointee.awaitRing() }
+      return
+    }
     let isNew = session.vrings[index].baseIsNew
     transmitter.pointee.attach(
       queue, maps, tables: tables, features, log: session.dirtyLog, wantsKicks: session.translations != nil)
     transmitter.pointee.maximumFrameLength = mtu.map { $0 + 14 + 8 } ?? .max
     // Whoever served the ring before may have died between completing a buffer and saying so.
     if isNew { transmitter.pointee.interrupt() }
-    if session.translations != nil { try lookAhead(number, session, features) }
+    if let translations = session.translations {
+      try lookAhead(index, session, features, translations.writable)
+    }
   }
 
   /// Nil while the vIOMMU has not translated where the ring is.
@@ -143,61 +173,6 @@ extension VhostUserPort: SessionOwner {
       layout, position: position, features: features, call: vring.call?.raw ?? -1, log: session.dirtyLog)
   }
 
-  // MARK: translations
-
-  /// Asks ahead for the translations of the buffers the guest offers to receive by.
-  private func lookAhead(_ number: Int, _ session: Session, _ features: VirtioFeatures) throws(SessionError) {
-    let index = Self.receiveRing(number)
-    guard let layout = try session.layout(of: index), let translations = session.translations else { return }
-    let base = RingPosition(
-      base: session.vrings[index].base, size: session.vrings[index].size, packed: session.isPacked)
-    let lookahead = ReceiveLookahead(
-      layout, base, features, translations.writable, tables: translations.readable
-    ) { [unowned session] chain in
-      session.requestTranslation(of: chain.missing, forWriting: chain.missesWriting)
-    }
-    lookahead.watch(session.vrings[index].kick?.raw, on: loop) { [unowned self] in
-      kicks[index, default: 0] &+= $0
-    }
-    lookaheads[number] = lookahead
-  }
-
-  /// Asks for what queues could not go on without, and again while it does not come: a guest may map later what
-  /// its front-end could not translate when it was asked, and nobody tells of that.
-  func requestMissedAddresses() {
-    missTimer?.cancel()
-    guard let session, isEngaged else { return }
-    var isWaiting = session.requestRings() || session.hasUnsentRequests
-    for number in 0..<options.queuePairs {
-      guard let pair = pointer.pointee.pair(number) else { continue }
-      for missed in [pair.missedByReceiver, pair.missedByTransmitter] {
-        guard let address = missed.pointee.address else { continue }
-        session.requestTranslation(of: address, forWriting: missed.pointee.isForWriting)
-        isWaiting = true
-      }
-      if pair.missedByTransmitter.pointee.isSet { lookaheads[number]?.look() }
-    }
-    session.sendRequests()
-    guard isWaiting else { return }
-    missTimer = loop.after(milliseconds: Self.secondsUnanswered * 1000) { [unowned self] in
-      requestMissedAddresses()
-    }
-  }
-
-  private static var secondsUnanswered: Int { 1 }
-
-  /// Queues that waited try again.
-  public func translationsChanged(_ session: Session) {
-    guard isEngaged else { return }
-    for number in 0..<options.queuePairs {
-      guard let pair = pointer.pointee.pair(number) else { continue }
-      pair.missedByReceiver.pointee.forget()
-      pair.missedByTransmitter.pointee.forget()
-      lookaheads[number]?.look()
-    }
-    environment?.wake()
-  }
-
   // MARK: what else a session asks of its owner
 
   public func announce(_ session: Session, address: MACAddress) {
@@ -210,6 +185,12 @@ extension VhostUserPort: SessionOwner {
   }
 
   public func synchronize() { environment?.synchronize() }
+}
+
+/// By which pairs frames go to a guest, and what it accepts.
+struct Routes: Equatable {
+  var numbers: [Int] = []
+  var accepts: OffloadCapabilities = []
 }
 
 /// Which pairs' rings may be used as things stand.

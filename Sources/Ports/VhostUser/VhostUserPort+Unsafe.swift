@@ -36,11 +36,14 @@ public final class VhostUserPort: Port {
   private var isClosed = false
   public internal(set) var receiveQueueCount = 1
   public internal(set) var transmitQueueCount = 1
-  /// By pair: what asks ahead for the translations of its receive buffers.
-  var lookaheads: [Int: ReceiveLookahead] = [:]
+  var routes = Routes()
+  /// By ring: what asks ahead for the translations of its buffers.
+  var lookaheads: [Int: BufferLookahead] = [:]
   var missTimer: EventLoop.Timer?
   /// Kicks that came by each ring, as far as they were counted.
   var kicks: [Int: UInt64] = [:]
+  /// What this thread did in poll threads' place.
+  let counters = PortCounters()
   private var history = FrontEndHistory()
 
   private var error: String?
@@ -70,9 +73,13 @@ public final class VhostUserPort: Port {
     } catch { throw PortError("\(configuration.name): \(error.description)") }
   }
 
-  deinit { close() }
+  deinit {
+    close()
+    counters.deallocate()
+  }
 
   public var io: PortIO { .vhostUser(pointer) }
+  public var controlCounters: PortCounters? { counters }
 
   public var status: PortStatus {
     var status = PortStatus()
@@ -199,12 +206,14 @@ public final class VhostUserPort: Port {
     do { try session.process() } catch { disconnect(error) }
   }
 
-  /// A poll thread found that the guest broke the rules, or that it needs a translation.
+  /// A poll thread found that the guest broke the rules, or needs a translation, or has kept a frame.
   private func handleSignal() {
     let violation = gate.pointee.reported
     gate.pointee.signal.drain()
     guard let session else { return gate.pointee.forgetViolation() }
-    if violation == .none { requestMissedAddresses() } else { disconnect(reason(violation, session)) }
+    if violation != .none { return disconnect(reason(violation, session)) }
+    requestMissedAddresses()
+    deliverWaiting()
   }
 
   /// Where memory was truncated zeroes are read, and most rings come out broken by them: not the guest's doing.
@@ -235,6 +244,7 @@ public final class VhostUserPort: Port {
     sessionWatch?.cancel()
     sessionWatch = nil
     quiesce(session)
+    shut()
     gate.pointee.forgetViolation()
     pointer.pointee.announcement.pointee.forget()
     session.end()

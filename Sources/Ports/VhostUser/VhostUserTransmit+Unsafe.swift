@@ -8,8 +8,9 @@
 // A frame that needs a chain, or several mergeable buffers, goes through `scatter`, which takes nothing from the ring
 // until the whole frame has found room.
 //
-// While the guest migrates, each byte written is marked in its dirty log, after it was written. Behind a vIOMMU a buffer
-// without a translation is asked for and its frame dropped: the port asks ahead (`ReceiveLookahead`), so that is rare.
+// While the guest migrates, each byte written is marked in its dirty log, after it was written. Behind a vIOMMU a ring
+// or buffer may have no translation yet: it is asked for, and frames wait in a store of their own (`WaitingFrames`).
+// The port asks ahead (`BufferLookahead`), so that is rare unless the guest takes all mappings back.
 
 import CLinux
 import Glibc
@@ -45,14 +46,18 @@ struct VhostUserTransmit: ~Copyable {
   /// Whether the driver may have to kick when it offers buffers, and for which translations it was last asked to.
   private var wantsKicks = false
   private var asked: UInt64?
-  /// What waits for a translation.
+  /// There is no ring, because the vIOMMU has not translated where it is.
+  private var awaitsRing = false
+  /// What frames wait for, and those frames.
   let missed: UnsafePointer<MissedAddress>
+  let waiting: UnsafeMutablePointer<WaitingFrames>
   /// What the guest got by this queue.
   let own = PortCounters()
 
   init(_ gate: UnsafePointer<VhostUserGate>) {
     self.gate = gate
     missed = MissedAddress.make()
+    waiting = WaitingFrames.make()
     queue = .allocate(capacity: 1)
     elements = .allocate(capacity: Self.maximumBuffers)
     targets = .allocate(capacity: Batch.capacity)
@@ -69,6 +74,7 @@ struct VhostUserTransmit: ~Copyable {
     lengths.deallocate()
     own.deallocate()
     MissedAddress.free(missed)
+    WaitingFrames.free(waiting)
   }
 
   /// Through a copy of the pointer: a chain of accesses from a mutable `self` would count as writing to the gate.
@@ -97,13 +103,21 @@ struct VhostUserTransmit: ~Copyable {
     isMergeable = features.contains(.mergeableReceiveBuffers)
     accepts = features.driverAccepts
     visibleBits = accepts.contains(.checksum) ? .max : 0
+    awaitsRing = false
     missed.pointee.forget()
     // New receive buffers are looked for when there is something to put into them.
     if wantsKicks { self.queue.pointee.armBehind() } else { self.queue.pointee.disarm() }
   }
 
+  /// In place of `attach`: the ring's translations have yet to come.
+  mutating func awaitRing() {
+    awaitsRing = true
+    missed.pointee.forget()
+  }
+
   /// Returns the ring position a successor continues at, or nil if nothing was attached.
   mutating func detach() -> RingPosition? {
+    awaitsRing = false
     guard maps != nil else { return nil }
     maps = nil
     tables = nil
@@ -125,14 +139,53 @@ struct VhostUserTransmit: ~Copyable {
     from batch: borrowing Batch, _ counters: PortCounters
   ) {
     guard let maps, let tables else {
-      drop(.notReady, count, counters)
-      return
+      if awaitsRing { return keep(frames, indices, count, from: batch, counters) }
+      return drop(.notReady, count, counters)
     }
-    let memory = maps.pointee.current
+    guard deliver(from: batch, counters) else { return keep(frames, indices, count, from: batch, counters) }
+    let done = send(frames, indices, count, maps.pointee.current, tables, batch, counters)
+    if done < count { keep(frames, indices + done, count &- done, from: batch, counters) }
+  }
+
+  /// Sends what waits, oldest first; false when it has to wait on. Also for the control thread while the gate is paused.
+  // SAFETY: as for `transmit`.
+  mutating func deliver(from batch: borrowing Batch, _ counters: PortCounters) -> Bool {
+    waiting.pointee.isEmpty || deliverWaiting(from: batch, counters)
+  }
+
+  @inline(never)
+  private mutating func deliverWaiting(from batch: borrowing Batch, _ counters: PortCounters) -> Bool {
+    guard let maps, let tables else { return false }
+    var index: UInt16 = 0
+    while var frame = waiting.pointee.first() {
+      guard send(&frame, &index, 1, maps.pointee.current, tables, batch, counters) == 1 else { return false }
+      waiting.pointee.remove(frame)
+    }
+    return true
+  }
+
+  @inline(never)
+  private func keep(
+    _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, _ count: Int,
+    from batch: borrowing Batch, _ counters: PortCounters
+  ) {
+    let kept = waiting.pointee.keep(frames, indices, count, from: batch, gate)
+    if kept < count { drop(.untranslated, count &- kept, counters) }
+  }
+
+  /// Puts frames into the ring, or drops them. Returns how many: fewer than `count` when the next buffer is not
+  /// translated.
+  @inline(__always)
+  private mutating func send(
+    _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, _ count: Int,
+    _ memory: GuestMemoryMap, _ tables: UnsafePointer<PublishedMap>, _ batch: borrowing Batch,
+    _ counters: PortCounters
+  ) -> Int {
+    var isStopped = false
     var done = 0
     var sent = 0
     var bytes = 0
-    while done < count {
+    while done < count && !isStopped {
       let burst = min(count &- done, Batch.capacity)
       let plain = place(frames, indices + done, burst, memory)
       bytes = bytes &+ copy(frames, indices + done, plain, batch)
@@ -151,8 +204,7 @@ struct VhostUserTransmit: ~Copyable {
         drop(.receiverFull, count &- done, counters)
         done = count
       case .untranslated:
-        drop(.untranslated, count &- done, counters)
-        done = count
+        isStopped = true
       case .some(let reason):
         drop(reason, 1, counters)
         done = done &+ 1
@@ -160,6 +212,7 @@ struct VhostUserTransmit: ~Copyable {
     }
     self.count(.transmittedFrames, sent, counters)
     self.count(.transmittedBytes, bytes, counters)
+    return done
   }
 
   mutating func flush(_ counters: PortCounters) {
