@@ -55,14 +55,15 @@ import VirtioTesting
     try guest.settle()
     try invalidate(buffers[0], guest)
     guest.harness.transmit([testFrame(200)])
-    #expect(guest.harness.counters[.untranslated] == 1)
     for buffer in buffers { #expect(guest.driver.ram.read(buffer, Self.page).allSatisfy { $0 == 0 }) }
     try guest.settle()
     #expect(isAskedFor(buffers[0], .write, channel))
+    guest.harness.transmit([testFrame(201)])
+    for buffer in buffers { #expect(guest.driver.ram.read(buffer, Self.page).allSatisfy { $0 == 0 }) }
     try allow(buffers[0], .readWrite, guest)
-    guest.harness.transmit([testFrame(201), testFrame(202)])
+    #expect(guest.driver.receive()?.bytes == testFrame(200), "it has waited")
     #expect(guest.driver.receive()?.bytes == testFrame(201))
-    #expect(guest.driver.receive()?.bytes == testFrame(202))
+    #expect(guest.harness.drops == 0)
   }
 
   @Test(arguments: GuestQueue.Layout.allCases)
@@ -121,6 +122,7 @@ import VirtioTesting
       #expect(guest.driver.ram.read(receiving, Self.page) == untouched)
       #expect(guest.through(testFrame(83, seed: round))?.bytes == testFrame(83, seed: round))
       try allow(receiving, .readWrite, guest)
+      #expect(guest.driver.receive()?.bytes == testFrame(82, seed: round), "it has waited")
       guest.harness.transmit([testFrame(84, seed: round)])
       #expect(guest.driver.receive()?.bytes == testFrame(84, seed: round))
     }
@@ -137,7 +139,6 @@ import VirtioTesting
     try allow(receive, .read, guest)
     try allow(send, .write, guest)
     guest.harness.transmit([testFrame(200)])
-    #expect(guest.harness.counters[.untranslated] == 1)
     #expect(guest.driver.ram.read(receive, Self.page).allSatisfy { $0 == 0 })
     #expect(guest.driver.send(testFrame(100), at: send))
     #expect(guest.harness.receive() == 0)
@@ -145,8 +146,7 @@ import VirtioTesting
     #expect(isAskedFor(receive, .write, channel) && isAskedFor(send, .read, channel))
     try allow(receive, .write, guest)
     try allow(send, .read, guest)
-    guest.harness.transmit([testFrame(201)])
-    #expect(guest.driver.receive()?.bytes == testFrame(201))
+    #expect(guest.driver.receive()?.bytes == testFrame(200))
     var frames: [[UInt8]] = []
     guest.harness.receive { bytes, _ in frames.append(bytes) }
     #expect(frames == [testFrame(100)])

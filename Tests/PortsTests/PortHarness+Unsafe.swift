@@ -37,6 +37,19 @@ final class PortHarness {
     counters.deallocate()
   }
 
+  /// By poll threads and the control thread.
+  private var statistics: PortStatistics {
+    var sum = PortStatistics()
+    sum.add(counters)
+    if let counters = port.controlCounters { sum.add(counters) }
+    return sum
+  }
+
+  /// Frames the port let go of, for whatever reason, on their way out.
+  var drops: UInt64 { statistics.transmitDrops }
+  var delivered: UInt64 { statistics[.transmittedFrames] }
+  func drops(_ reason: DropReason) -> UInt64 { statistics[reason] }
+
   /// Turns the control thread once.
   func turn() { loop.turn(atMostMilliseconds: 2) }
 
