@@ -42,7 +42,10 @@ extension GuestOptions {
   func command(
     name: String, socket: String?, mac: String, kernel: String, initramfs: String, settings: [String]
   ) -> [String] {
-    ["qemu-system-x86_64", "-accel", "tcg", "-nodefaults", "-no-user-config", "-display", "none"]
+    // maxcpus=2: for a machine that can only have one processor QEMU leaves the guest's memory barriers out, and then
+    // driver and switch may each miss the other's last word, and both wait.
+    ["qemu-system-x86_64", "-accel", "tcg", "-smp", "1,maxcpus=2"]
+      + ["-nodefaults", "-no-user-config", "-display", "none"]
       + machine
       + [
         "-kernel", kernel, "-initrd", initramfs, "-append",
