@@ -45,7 +45,7 @@ import Testing
     }
 
     func take() -> [UInt8]? {
-      guard let frame = frames.pointee.first() else { return nil }
+      guard let frame = frames.pointee.first(before: frames.pointee.end) else { return nil }
       defer { frames.pointee.remove(frame) }
       guard frame.offload == Offload(word: UInt64(frame.length) << 8, checksumOffset: 7) else { return [] }
       return Array(UnsafeRawBufferPointer(start: frame.header, count: frame.length))

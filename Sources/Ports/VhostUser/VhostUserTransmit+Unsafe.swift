@@ -147,7 +147,8 @@ struct VhostUserTransmit: ~Copyable {
     if done < count { keep(frames, indices + done, count &- done, from: batch, counters) }
   }
 
-  /// Sends what waits, oldest first; false when it has to wait on. Also for the control thread while the gate is paused.
+  /// Sends what waits, oldest first; false when it has to wait on. Also for the control thread while the gate is paused:
+  /// what is added meanwhile stays.
   // SAFETY: as for `transmit`.
   mutating func deliver(from batch: borrowing Batch, _ counters: PortCounters) -> Bool {
     waiting.pointee.isEmpty || deliverWaiting(from: batch, counters)
@@ -157,7 +158,8 @@ struct VhostUserTransmit: ~Copyable {
   private mutating func deliverWaiting(from batch: borrowing Batch, _ counters: PortCounters) -> Bool {
     guard let maps, let tables else { return false }
     var index: UInt16 = 0
-    while var frame = waiting.pointee.first() {
+    let end = waiting.pointee.end
+    while var frame = waiting.pointee.first(before: end) {
       guard send(&frame, &index, 1, maps.pointee.current, tables, batch, counters) == 1 else { return false }
       waiting.pointee.remove(frame)
     }

@@ -55,7 +55,9 @@ struct WaitingFrames: ~Copyable {
     if bytes == nil { bytes = .allocate(byteCount: Self.capacity, alignment: 64) }
   }
 
-  var isEmpty: Bool { written.load(ordering: .acquiring) == read.load(ordering: .relaxed) }
+  var isEmpty: Bool { end == read.load(ordering: .relaxed) }
+  /// Where the next frame will be kept.
+  var end: Int { written.load(ordering: .acquiring) }
 
   // MARK: for who transmits
 
@@ -109,11 +111,11 @@ struct WaitingFrames: ~Copyable {
 
   // MARK: for who reads
 
-  /// The oldest frame, all of it as its header; valid until `removeFirst`.
+  /// The oldest frame kept before `end`, all of it as its header; valid until `remove`.
   // SAFETY: records lie between `read` and `written`, each where `keep` put it.
-  func first() -> Outgoing? {
+  func first(before end: Int) -> Outgoing? {
     guard let bytes else { return nil }
-    while !isEmpty {
+    while read.load(ordering: .relaxed) != end {
       let place = read.load(ordering: .relaxed) & (Self.capacity &- 1)
       let record = (bytes + place).load(as: Record.self)
       if record.length == 0 {
@@ -138,7 +140,8 @@ struct WaitingFrames: ~Copyable {
   /// Forgets all frames; returns how many they were.
   func removeAll() -> Int {
     var count = 0
-    while let frame = first() {
+    let end = end
+    while let frame = first(before: end) {
       remove(frame)
       count = count &+ 1
     }
