@@ -17,6 +17,7 @@ struct Command: Sendable {
     case interface = "Interface commands"
     case database = "Database commands"
     case management = "Controller, manager and TLS settings"
+    case datapath = "Datapath and Auto Attach commands"
     case flow = "Flow table commands (of the running switch, as ovs-ofctl has them)"
     case file = "Database files"
     case runtime = "Commands to the running switch"
@@ -68,6 +69,12 @@ struct Command: Sendable {
 
   /// Whether it is about files, not about a database somebody serves.
   var isAboutFiles: Bool { if case .files = execution { true } else { false } }
+
+  /// Whether `ovs-vsctl` has it too.
+  var isFamiliar: Bool {
+    guard case .transaction = execution else { return false }
+    return true
+  }
 
   /// Whether its options may also follow its name. `ovs-ofctl` takes them anywhere, and what its commands are about
   /// never begins with a dash.

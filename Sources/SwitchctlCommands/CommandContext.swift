@@ -11,6 +11,8 @@ final class CommandContext {
   /// Set by a command whose condition is not met yet.
   var mustTryAgain = false
   var output = CommandOutput()
+  /// What a person should know about commands that nevertheless do what they say.
+  var advice: [String] = []
 
   private var cachedView: SwitchView?
 

@@ -11,8 +11,8 @@ struct CommandHelp: Sendable {
   }
 
   static let byName: [String: CommandHelp] = general.merging(bridges) { $1 }.merging(ports) { $1 }
-    .merging(rows) { $1 }.merging(management) { $1 }.merging(flows) { $1 }.merging(runtime) { $1 }
-    .merging(files) { $1 }
+    .merging(rows) { $1 }.merging(management) { $1 }.merging(datapaths) { $1 }.merging(flows) { $1 }
+    .merging(runtime) { $1 }.merging(files) { $1 }
 
   private static let general: [String: CommandHelp] = [
     "init": .init(

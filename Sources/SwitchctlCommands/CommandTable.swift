@@ -1,7 +1,7 @@
 /// The contents page: every command, what it takes, what it reads and who carries it out.
 extension Command {
   static let all: [Command] =
-    general + bridges + ports + interfaces + rows + management + flows + runtime + files
+    general + bridges + ports + interfaces + rows + management + datapaths + flows + runtime + files
 
   private static let mayExist = OptionSyntax("may-exist", "no error when it is there already")
   private static let ifExists = OptionSyntax("if-exists", "no error when it is not there")
@@ -151,6 +151,30 @@ extension Command {
       [OptionSyntax("bootstrap", "take the CA certificate from the first connection")], .management, .writes,
       Selection.addTLS, ConnectionCommands.setTLS),
     Command("del-ssl", "", 0...0, [], .management, .writes, Selection.addTLS, ConnectionCommands.clearTLS),
+  ]
+
+  private static let datapaths: [Command] = [
+    Command(
+      "add-zone-tp", "DATAPATH zone=ZONE TIMEOUT=SECONDS...", 3...any, [mayExist], .datapath, .writes,
+      Selection.addDatapaths, DatapathCommands.addZonePolicy),
+    Command(
+      "del-zone-tp", "DATAPATH zone=ZONE", 2...2, [ifExists], .datapath, .writes, Selection.addDatapaths,
+      DatapathCommands.deleteZonePolicy),
+    Command(
+      "list-zone-tp", "DATAPATH", 1...1, [], .datapath, .reads, Selection.addDatapaths,
+      DatapathCommands.listZonePolicies),
+    Command(
+      "list-dp-cap", "DATAPATH", 1...1, [], .datapath, .reads, Selection.addDatapaths,
+      DatapathCommands.printCapabilities),
+    Command(
+      "add-aa-mapping", "BRIDGE I-SID VLAN", 3...3, [], .datapath, .writes, Selection.addAutoAttach,
+      AutoAttachCommands.add),
+    Command(
+      "del-aa-mapping", "BRIDGE I-SID VLAN", 3...3, [], .datapath, .writes, Selection.addAutoAttach,
+      AutoAttachCommands.delete),
+    Command(
+      "get-aa-mapping", "BRIDGE", 1...1, [], .datapath, .reads, Selection.addAutoAttach,
+      AutoAttachCommands.print),
   ]
 
   private static let strict = OptionSyntax(

@@ -14,7 +14,7 @@ enum ControlRunner {
       return .code(0)
     } catch {
       guard session.hasTimedOut else { throw error }
-      terminal.say(error.message)
+      terminal.say(terminal.personality.sentence(error))
       return .timedOut
     }
   }

@@ -17,6 +17,10 @@ struct GlobalOptions: Equatable {
   var wantsVersion = false
   /// For completion: every command's synopsis, one per line.
   var wantsCommands = false
+  /// For completion: every global option, one per line.
+  var wantsOptions = false
+  /// What `ssl:` remotes are reached with.
+  var tls = TLSFiles()
 
   /// One option and what it does to the settings. `apply` gets the argument, or nil when none was given.
   struct Entry: Sendable {
@@ -32,7 +36,9 @@ struct GlobalOptions: Equatable {
     }
   }
 
-  static let table: [Entry] = [
+  static let table: [Entry] = general + tlsTable
+
+  private static let general: [Entry] = [
     Entry(OptionSyntax("db", "REMOTE", "the database to use (default: unix:RUNDIR/db.sock)")) {
       $0.database = $1
     },
@@ -54,7 +60,8 @@ struct GlobalOptions: Equatable {
     Entry(OptionSyntax("timeout", "SECONDS", letter: "t", "give up after so many seconds")) {
       settings, text throws(CommandError) in
       guard let seconds = Int(text ?? ""), seconds > 0, seconds <= Int(Int32.max) else {
-        throw .usage("value \(text ?? "") on -t or --timeout is invalid; give a number of seconds above zero")
+        throw .usage(
+          "value \(text ?? "") on -t or --timeout is invalid", hint: "; give a number of seconds above zero")
       }
       settings.timeout = seconds
     },
@@ -67,14 +74,15 @@ struct GlobalOptions: Equatable {
     Entry(OptionSyntax("format", "FORMAT", letter: "f", "print tables as table, list, html, csv or json")) {
       settings, text throws(CommandError) in
       guard let format = OutputStyle.Format(rawValue: text ?? "") else {
-        throw .usage("unknown output format \"\(text ?? "")\" (use table, list, html, csv or json)")
+        throw .usage(
+          "unknown output format \"\(text ?? "")\"", hint: " (use table, list, html, csv or json)")
       }
       settings.style.format = format
     },
     Entry(OptionSyntax("data", "FORMAT", letter: "d", "print table cells as string, bare or json")) {
       settings, text throws(CommandError) in
       guard let cells = OutputStyle.Cells(rawValue: text ?? "") else {
-        throw .usage("unknown data format \"\(text ?? "")\" (use string, bare or json)")
+        throw .usage("unknown data format \"\(text ?? "")\"", hint: " (use string, bare or json)")
       }
       settings.style.cells = cells
     },
@@ -82,6 +90,12 @@ struct GlobalOptions: Equatable {
       settings.style.hasHeadings = false
     },
     Entry(OptionSyntax("pretty", "indent JSON output")) { settings, _ in settings.style.isPretty = true },
+    Entry(OptionSyntax("max-column-width", "N", "cut the cells of --format=table to N characters")) {
+      settings, text in
+      // As C reads a number: no digits are zero, and zero is no limit.
+      let width = Int((text ?? "").prefix { $0.isASCII && $0.isNumber }) ?? 0
+      settings.style.maximumWidth = width > 0 ? width : nil
+    },
     Entry(OptionSyntax("bare", "same as --format=list --data=bare --no-headings")) { settings, _ in
       settings.style.format = .list
       settings.style.cells = .bare
@@ -92,9 +106,38 @@ struct GlobalOptions: Equatable {
     Entry(OptionSyntax("commands", "print every command's options and arguments, one command per line")) {
       settings, _ in settings.wantsCommands = true
     },
+    Entry(OptionSyntax("options", "print every global option, one per line")) { settings, _ in
+      settings.wantsOptions = true
+    },
     Entry(OptionSyntax("version", letter: "V", "print the version and exit")) { settings, _ in
       settings.wantsVersion = true
     },
+  ]
+
+  private static let tlsTable: [Entry] = [
+    Entry(OptionSyntax("private-key", "FILE", letter: "p", "the private key for ssl: connections (PEM)")) {
+      $0.tls.privateKey = $1
+    },
+    Entry(OptionSyntax("certificate", "FILE", letter: "c", "the certificate of that key")) {
+      $0.tls.certificate = $1
+    },
+    Entry(
+      OptionSyntax("ca-cert", "FILE", letter: "C", "who must have signed the server's certificate, or none")
+    ) {
+      ($0.tls.authority, $0.tls.bootstrapsAuthority) = ($1, false)
+    },
+    Entry(
+      OptionSyntax("bootstrap-ca-cert", "FILE", "the same; written from the first connection if missing")
+    ) {
+      ($0.tls.authority, $0.tls.bootstrapsAuthority) = ($1, true)
+    },
+    Entry(OptionSyntax("peer-ca-cert", "FILE", "more certificates to send to the server")) {
+      $0.tls.peerAuthority = $1
+    },
+    Entry(OptionSyntax("ssl-protocols", "PROTOCOLS", "the versions of TLS to allow")) {
+      $0.tls.protocols = $1
+    },
+    Entry(OptionSyntax("ssl-ciphers", "CIPHERS", "the ciphers to allow")) { $0.tls.ciphers = $1 },
   ]
 
   /// Taken for the sake of scripts written for `ovs-vsctl` and `ovs-ofctl`, and without effect here: this program

@@ -24,7 +24,7 @@ struct Invocation {
   init(_ words: [String]) throws(CommandError) {
     var rest = words[...]
     let own = try takeLeadingOptions(&rest)
-    if options.wantsVersion || options.wantsCommands { return }
+    if options.wantsVersion || options.wantsCommands || options.wantsOptions { return }
     if options.wantsHelp {
       helpTopic = rest.popFirst().flatMap { Command.named(Command.fullName($0, &rest))?.name } ?? ""
       return
@@ -41,7 +41,10 @@ struct Invocation {
     while let word = words.first, word.hasPrefix("-"), word != "-" {
       words.removeFirst()
       if word == "--" { break }
-      own += try takeOptions(in: word, &words)
+      for (name, value) in try takeOptions(in: word, &words) {
+        // Given twice before the first command, the first counts.
+        if !own.contains(where: { $0.name == name }) { own.append((name, value)) }
+      }
     }
     return own
   }
@@ -81,7 +84,7 @@ struct Invocation {
         throw .usage("option '--\(option.name)' doesn't allow an argument")
       }
       if let attached { return [(option, attached)] }
-      return [(option, try following(option, "--\(option.name)", &rest))]
+      return [(option, try following(option, "option '--\(option.name)' requires an argument", &rest))]
     }
     var found: [(OptionSyntax, String?)] = []
     var letters = word.dropFirst()
@@ -92,17 +95,17 @@ struct Invocation {
       if option.argument != nil, !letters.isEmpty {
         return found + [(option, String(letters))]
       }
-      found.append((option, try following(option, "-\(letter)", &rest)))
+      found.append((option, try following(option, "option requires an argument -- '\(letter)'", &rest)))
     }
     return found
   }
 
   /// The argument in the next word, when the option must have one.
-  private static func following(_ option: OptionSyntax, _ spelling: String, _ rest: inout ArraySlice<String>)
+  private static func following(_ option: OptionSyntax, _ problem: String, _ rest: inout ArraySlice<String>)
     throws(CommandError) -> String?
   {
     guard option.argument != nil, !option.isArgumentOptional else { return nil }
-    guard let value = rest.popFirst() else { throw .usage("option '\(spelling)' requires an argument") }
+    guard let value = rest.popFirst() else { throw .usage(problem) }
     return value
   }
 
@@ -167,7 +170,7 @@ struct Invocation {
   private static func command(_ name: String) throws(CommandError) -> Command {
     if let command = Command.named(name) { return command }
     let hint = NearestName.hint(for: name, among: Command.all.map(\.name))
-    throw .usage("unknown command '\(name)'; use --help for help\(hint)")
+    throw .usage("unknown command '\(name)'; use --help for help", hint: hint)
   }
 
   private static func request(
@@ -197,15 +200,16 @@ struct Invocation {
     if let exact = command.options.first(where: { $0.name == spelling }) { return exact }
     let partial = command.options.filter { !spelling.isEmpty && $0.name.hasPrefix(spelling) }
     if partial.count == 1 { return partial[0] }
-    throw .usage("'\(command.name)' command has no '--\(spelling)' option; see '--help \(command.name)'")
+    throw .usage(
+      "'\(command.name)' command has no '--\(spelling)' option", hint: "; see '--help \(command.name)'")
   }
 
   private static func checkCount(_ command: Command, _ arguments: [String]) throws(CommandError) {
     let allowed = command.arguments
     if arguments.count < allowed.lowerBound {
       throw .usage(
-        "'\(command.name)' command requires at least \(allowed.lowerBound) arguments (usage: \(command.synopsis))"
-      )
+        "'\(command.name)' command requires at least \(allowed.lowerBound) arguments",
+        hint: " (usage: \(command.synopsis))")
     }
     if arguments.count > allowed.upperBound {
       let note =

@@ -6,7 +6,7 @@ enum NearestName {
     let wanted = normalized(text)
     let limit = max(1, min(3, wanted.count / 3))
     var best: (name: String, distance: Int)?
-    for candidate in candidates {
+    for candidate in candidates where candidate != text {
       let other = normalized(candidate)
       guard abs(other.count - wanted.count) <= limit else { continue }
       let distance = distance(wanted, other)

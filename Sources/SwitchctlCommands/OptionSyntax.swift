@@ -46,7 +46,8 @@ struct OptionSyntax: Equatable, Sendable {
     if seen.count == 1 { return seen[0] }
     if seen.isEmpty {
       let hint = NearestName.suggestion(for: name, among: options.map(\.name))
-      throw .usage("unrecognized option '--\(name)'" + (hint.map { " (did you mean \"--\($0)\"?)" } ?? ""))
+      throw .usage(
+        "unrecognized option '--\(name)'", hint: hint.map { " (did you mean \"--\($0)\"?)" } ?? "")
     }
     let choices = seen.map { "'--\($0.name)'" }.joined(separator: " ")
     throw .usage("option '--\(name)' is ambiguous; possibilities: \(choices)")

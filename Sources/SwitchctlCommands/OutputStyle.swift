@@ -7,4 +7,6 @@ struct OutputStyle: Equatable {
   var cells = Cells.string
   var hasHeadings = true
   var isPretty = false
+  /// Longest cell of a table, in characters; nil without limit. Headings are never cut.
+  var maximumWidth: Int?
 }

@@ -35,7 +35,8 @@ struct OutputTable {
   private func aligned(_ style: OutputStyle) -> String {
     let texts = texts(style)
     let widths = headings.indices.map { column in
-      let width = texts.map { $0[column].utf8.count }.max() ?? 0
+      var width = texts.map { $0[column].utf8.count }.max() ?? 0
+      if let limit = style.maximumWidth { width = min(width, limit) }
       return style.hasHeadings ? max(width, headings[column].utf8.count) : width
     }
     func line(_ cells: [String]) -> String {
@@ -48,12 +49,16 @@ struct OutputTable {
       output += line(headings)
       output += line(widths.map { String(repeating: "-", count: $0) })
     }
-    for row in texts { output += line(row) }
+    for row in texts { output += line(zip(row, widths).map(Self.cut)) }
     return output
   }
 
   private static func padded(_ text: String, _ width: Int) -> String {
     text + String(repeating: " ", count: max(0, width - text.utf8.count))
+  }
+
+  private static func cut(_ text: String, _ width: Int) -> String {
+    text.utf8.count <= width ? text : String(text.prefix(width))
   }
 
   private func list(_ style: OutputStyle) -> String {

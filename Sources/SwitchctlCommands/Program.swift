@@ -9,11 +9,15 @@ public enum Program {
     do throws(CommandError) {
       let invocation = try Invocation(words)
       if invocation.options.wantsVersion {
-        terminal.output("switchctl \(productVersion)\n")
+        terminal.output(terminal.personality.version(terminal.program))
         return .code(0)
       }
       if invocation.options.wantsCommands {
-        terminal.output(Command.all.map { "\($0.synopsis)\n" }.joined())
+        terminal.output(Listing.commands(terminal.personality))
+        return .code(0)
+      }
+      if invocation.options.wantsOptions {
+        terminal.output(Listing.options)
         return .code(0)
       }
       if let topic = invocation.helpTopic {
@@ -23,8 +27,7 @@ public enum Program {
       }
       return try run(invocation, loop, terminal)
     } catch {
-      terminal.say(error.message)
-      return .code(error.exitStatus)
+      return terminal.outcome(error)
     }
   }
 

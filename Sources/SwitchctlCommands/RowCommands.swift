@@ -133,8 +133,18 @@ enum RowCommands {
   {
     let table = try context.schema.table(matching: request.arguments[0])
     var uuid = UUID.random()
-    if let id = request.value("id") { uuid = try context.symbols.create(id, isRoot: table.isRoot) }
-    let row = context.copy.insert(table.name, uuid)
+    // --id=UUID chooses the row's own, --id=@NAME names it for later commands.
+    let chosen = request.value("id").flatMap { UUID($0) }
+    if let chosen {
+      uuid = chosen
+    } else if let id = request.value("id") {
+      uuid = try context.symbols.create(id, isRoot: table.isRoot)
+    } else if !table.isRoot {
+      context.advice.append(
+        "a record of \(table.name) vanishes unless another refers to it: create it with --id=@NAME and refer to it"
+      )
+    }
+    let row = context.copy.insert(table.name, uuid, keepsUUID: chosen != nil)
     for argument in request.arguments.dropFirst() { try set(argument, row, table, context) }
     context.output.insertedRow = row
     context.invalidateView()

@@ -47,7 +47,8 @@ struct RowName {
     }
     if UUIDText.isPrefix(text), let row = try findPrefix(text, table, rows) { return row }
     guard mustExist else { return nil }
-    throw CommandError("no row \"\(text)\" in table \(table.name)\(suggestion(text, table, copy))")
+    throw CommandError(
+      "no row \"\(text)\" in table \(table.name)", hint: suggestion(text, table, copy))
   }
 
   private func find(_ text: String, _ wanted: TableSchema, _ copy: WorkingCopy) throws(CommandError) -> Row? {

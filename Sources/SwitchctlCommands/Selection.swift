@@ -67,6 +67,23 @@ extension Selection {
     selection.add("SSL", ["private_key", "certificate", "ca_cert", "bootstrap_ca_cert"], schema)
   }
 
+  @Sendable static func addDatapaths(
+    _ selection: inout Selection, _: Invocation.Request, _ schema: DatabaseSchema
+  ) {
+    selection.add("Open_vSwitch", ["datapaths"], schema)
+    selection.add("Datapath", ["ct_zones", "capabilities"], schema)
+    selection.add("CT_Zone", ["timeout_policy"], schema)
+    selection.add("CT_Timeout_Policy", ["timeouts"], schema)
+  }
+
+  @Sendable static func addAutoAttach(
+    _ selection: inout Selection, _ request: Invocation.Request, _ schema: DatabaseSchema
+  ) {
+    addSwitch(&selection, request, schema)
+    selection.add("Bridge", ["auto_attach"], schema)
+    selection.add("AutoAttach", ["mappings"], schema)
+  }
+
   /// The table named by the first argument.
   @Sendable static func addTable(
     _ selection: inout Selection, _ request: Invocation.Request, _ schema: DatabaseSchema
@@ -118,7 +135,8 @@ extension DatabaseSchema {
       throw CommandError("\"\(name)\" matches multiple table names: \(matches.joined(separator: ", "))")
     case .none: break
     }
-    throw CommandError("unknown table \"\(name)\"\(NearestName.hint(for: name, among: tables.map(\.name)))")
+    throw CommandError(
+      "unknown table \"\(name)\"", hint: NearestName.hint(for: name, among: tables.map(\.name)))
   }
 }
 
@@ -137,7 +155,7 @@ extension TableSchema {
     }
     // Scripts look for this sentence; what follows it is for people.
     throw CommandError(
-      "\(name) does not contain a column whose name matches \"\(text)\"\(NearestName.hint(for: text, among: names))"
-    )
+      "\(name) does not contain a column whose name matches \"\(text)\"",
+      hint: NearestName.hint(for: text, among: names))
   }
 }

@@ -130,7 +130,8 @@ final class SwitchView {
 
   func existingBridge(_ name: String) throws(CommandError) -> Bridge {
     if let bridge = bridge(name) { return bridge }
-    throw CommandError("no bridge named \(name)\(NearestName.hint(for: name, among: bridges.keys.sorted()))")
+    throw CommandError(
+      "no bridge named \(name)", hint: NearestName.hint(for: name, among: bridges.keys.sorted()))
   }
 
   func realBridge(_ name: String) throws(CommandError) -> (bridge: Bridge, row: Row) {
@@ -148,7 +149,8 @@ final class SwitchView {
 
   func existingPort(_ name: String) throws(CommandError) -> Port {
     if let port = port(name) { return port }
-    throw CommandError("no port named \(name)\(NearestName.hint(for: name, among: ports.keys.sorted()))")
+    throw CommandError(
+      "no port named \(name)", hint: NearestName.hint(for: name, among: ports.keys.sorted()))
   }
 
   /// An interface, but not a bridge's local one.
@@ -161,7 +163,7 @@ final class SwitchView {
   func existingInterface(_ name: String) throws(CommandError) -> Interface {
     if let interface = interface(name) { return interface }
     throw CommandError(
-      "no interface named \(name)\(NearestName.hint(for: name, among: interfaces.keys.sorted()))")
+      "no interface named \(name)", hint: NearestName.hint(for: name, among: interfaces.keys.sorted()))
   }
 
   /// Refuses a new name that a bridge, port or interface has already.

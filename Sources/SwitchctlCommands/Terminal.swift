@@ -3,6 +3,7 @@ import Glibc
 /// Where an invocation prints.
 public struct Terminal {
   let program: String
+  let personality: Personality
   let output: (String) -> Void
   public let errors: (String) -> Void
   /// Whether a person reads the output, not a program.
@@ -14,6 +15,7 @@ public struct Terminal {
     errors: @escaping (String) -> Void
   ) {
     self.program = program
+    personality = Personality(program: program)
     self.isInteractive = isInteractive
     self.output = output
     self.errors = errors
@@ -24,6 +26,17 @@ public struct Terminal {
     Terminal(
       program: program, isInteractive: isatty(1) == 1, output: { write($0, to: 1) },
       errors: { write($0, to: 2) })
+  }
+
+  /// Prints why an invocation ends, and makes its outcome.
+  func outcome(_ error: CommandError) -> Outcome {
+    say(personality.sentence(error))
+    return .code(personality.exitStatus(error))
+  }
+
+  /// Prints one line to standard error that helps a person and tells a program nothing: a drop-in does not.
+  func advise(_ sentence: String) {
+    if personality == .switchctl { say(sentence) }
   }
 
   /// Prints one line to standard error.

@@ -38,8 +38,8 @@ final class TransactionRunner {
     self.invocation = invocation
     self.loop = loop
     self.terminal = terminal
-    let directory = RunDirectory.resolve(invocation.options.runDirectory)
-    remotes = try Self.remotes(invocation.options.database ?? "unix:\(directory)/db.sock")
+    let options = invocation.options
+    remotes = try Self.remotes(options.database ?? terminal.personality.defaultDatabase(options))
   }
 
   private static func remotes(_ text: String) throws(CommandError) -> [Remote] {
@@ -78,7 +78,10 @@ final class TransactionRunner {
     result = status
   }
 
-  private func fail(_ error: CommandError) { finish(.code(error.exitStatus), error.message) }
+  private func fail(_ error: CommandError) {
+    guard result == nil else { return }
+    result = terminal.outcome(error)
+  }
 
   // MARK: Following the database
 
@@ -113,8 +116,8 @@ final class TransactionRunner {
       let remotes = remotes.map(\.description).joined(separator: ",")
       fail(
         CommandError(
-          "\(remotes): database connection failed (\(reason)); start switchd (or switchdbd), or say where the "
-            + "database is with --db"))
+          "\(remotes): database connection failed (\(reason))",
+          hint: "; start switchd (or switchdbd), or say where the database is with --db"))
     case .committing: break  // The transaction's completion tells.
     case .waitingForSwitch: break  // The client reconnects, and the switch goes on without this program.
     }
@@ -150,7 +153,7 @@ final class TransactionRunner {
         }
         outputs.append(context.output)
       }
-      for warning in try context.symbols.check() { terminal.say("warning: \(warning)") }
+      for warning in try context.advice + context.symbols.check() { terminal.advise("warning: \(warning)") }
       commit(context, outputs)
     } catch { fail(error) }
   }
@@ -215,6 +218,8 @@ final class TransactionRunner {
     case .failure(let error) where error.isConflict:
       phase = .waitingForChange
       if hasChangedSinceAttempt { attempt() }
+    case .failure(.failed(let error, _)) where terminal.personality == .ovsVsctl:
+      fail(CommandError("transaction error: \(error.json.text)"))
     case .failure(let error): fail(CommandError("transaction error: \(error)"))
     }
   }
@@ -224,7 +229,7 @@ final class TransactionRunner {
   private func waitForSwitch(_ next: Int64) {
     phase = .waitingForSwitch(nextConfiguration: next)
     after(Self.patience) { runner in
-      runner.terminal.say(
+      runner.terminal.advise(
         "the change is in the database; waiting for switchd to apply it (is it running? --no-wait does not wait)"
       )
     }

@@ -18,7 +18,7 @@ enum ValueText {
     while let next = rest.first, next != end {
       if next.utf8.count == 1, let byte = next.utf8.first, Token.isDelimiter(byte) {
         throw CommandError(
-          "\(text): unexpected \"\(next)\" parsing \(type.isMap ? "a map" : "a set of values")")
+          "\(text): unexpected \"\(next)\" parsing \(type.inWords)")
       }
       let pair = rest
       keys += try element(&rest, type.key, symbols)
@@ -40,7 +40,7 @@ enum ValueText {
   /// One scalar; a string may stand in quotes, as in JSON.
   static func atom(_ text: String, _ base: BaseType, _ symbols: SymbolTable) throws(CommandError) -> Atom {
     let atom = try unchecked(text, base, symbols)
-    try check(atom, base)
+    try ConstraintText.check(atom, base)
     return atom
   }
 
@@ -63,20 +63,22 @@ enum ValueText {
     throws(CommandError) -> [Atom]
   {
     let word = try Token.take(from: &rest)
-    guard base.type == .integer, let range = try range(word) else { return [try atom(word, base, symbols)] }
-    try check(.integer(range.lowerBound), base)
-    try check(.integer(range.upperBound), base)
+    guard base.type == .integer, let range = try range(word, base) else {
+      return [try atom(word, base, symbols)]
+    }
     return range.map(Atom.integer)
   }
 
   /// `FIRST-LAST`; nil when `word` is not of that form.
-  private static func range(_ word: String) throws(CommandError) -> ClosedRange<Int64>? {
+  private static func range(_ word: String, _ base: BaseType) throws(CommandError) -> ClosedRange<Int64>? {
     guard let dash = word.dropFirst().firstIndex(of: "-"), let first = Int64(word[..<dash]),
       let last = Int64(word[word.index(after: dash)...])
     else { return nil }
     guard first <= last else {
       throw CommandError("\"\(word)\" is not a valid range. Range end cannot be before start.")
     }
+    try ConstraintText.check(.integer(first), base)
+    try ConstraintText.check(.integer(last), base)
     let (distance, overflow) = last.subtractingReportingOverflow(first)
     guard !overflow, distance < maximumRange else {
       throw CommandError("\"\(word)\" is not a valid range: it has more than \(maximumRange) values")
@@ -90,7 +92,12 @@ enum ValueText {
   ) throws(CommandError) -> Atom {
     Token.skipSpaces(&rest)
     guard rest.first == "=" else {
-      throw CommandError("\(pair): syntax error at \"\(rest.prefix(1))\" expecting \"=\"")
+      // At the end of the text Open vSwitch's sentence breaks off.
+      let expecting = "\" expecting \"=\""
+      guard let next = rest.first else {
+        throw CommandError("\(pair): syntax error at \"", hint: expecting)
+      }
+      throw CommandError("\(pair): syntax error at \"\(next)\(expecting)")
     }
     rest.removeFirst()
     Token.skipSpaces(&rest)
@@ -113,10 +120,6 @@ enum ValueText {
         "\(text): \(type.isMap ? "map contains duplicate key" : "set contains duplicate value")")
     }
     return datum
-  }
-
-  private static func check(_ atom: Atom, _ base: BaseType) throws(CommandError) {
-    do throws(OVSDBError) { try base.check(atom) } catch { throw CommandError(error.description) }
   }
 
   private static func unchecked(_ text: String, _ base: BaseType, _ symbols: SymbolTable) throws(CommandError)

@@ -15,6 +15,8 @@ final class WorkingCopy {
 
   private struct Change {
     let isInserted: Bool
+    /// Whether the server has to take the new row's UUID over.
+    var keepsUUID = false
     var isDeleted = false
     var written: [String: Datum] = [:]
     /// Columns whose value the outcome depends on: the transaction fails if another client changed them.
@@ -54,10 +56,13 @@ final class WorkingCopy {
 
   // MARK: Writing
 
-  func insert(_ table: String, _ uuid: UUID = .random(), _ columns: [String: Datum] = [:]) -> Row {
+  /// - Parameter keepsUUID: `uuid` is the new row's own, not one made up until the server chooses.
+  func insert(
+    _ table: String, _ uuid: UUID = .random(), _ columns: [String: Datum] = [:], keepsUUID: Bool = false
+  ) -> Row {
     let row = Row(table: table, uuid: uuid)
     order.append(row)
-    changes[row] = Change(isInserted: true, written: columns)
+    changes[row] = Change(isInserted: true, keepsUUID: keepsUUID, written: columns)
     return row
   }
 
@@ -100,7 +105,7 @@ final class WorkingCopy {
       case (true, true): break
       case (true, false):
         let columns = change.written.filter { table[column: $0]?.type.defaultDatum != $1 }
-        inserts[row] = builder.insert(table, row.uuid, columns)
+        inserts[row] = builder.insert(table, row.uuid, columns, keepsUUID: change.keepsUUID)
         hasChanges = true
       case (false, true):
         guard table.isRoot else { break }

@@ -58,8 +58,8 @@ struct InvocationTests {
   }
 
   @Test func wrongNamesAreSuggested() {
-    #expect(error(["add-prot", "br0", "p"])?.message.contains("did you mean \"add-port\"?") == true)
-    #expect(error(["--no-wiat", "list-br"])?.message.contains("did you mean \"--no-wait\"?") == true)
+    #expect(error(["add-prot", "br0", "p"])?.sentence.contains("did you mean \"add-port\"?") == true)
+    #expect(error(["--no-wiat", "list-br"])?.sentence.contains("did you mean \"--no-wait\"?") == true)
   }
 
   @Test func helpForEverything() throws {
@@ -68,7 +68,7 @@ struct InvocationTests {
     #expect(try Invocation(["help", "add-port"]).helpTopic == "add-port")
     #expect(try Invocation(["add-port", "--help"]).helpTopic == "add-port")
     #expect(try Invocation(["--help", "add-port"]).helpTopic == "add-port")
-    #expect(error(["help", "add-prot"])?.message.contains("add-port") == true)
+    #expect(error(["help", "add-prot"])?.sentence.contains("add-port") == true)
     for command in Command.all {
       let help = try #require(CommandHelp.byName[command.name], "\(command.name) is not explained")
       #expect(!help.summary.isEmpty && !help.paragraph.isEmpty)

@@ -18,8 +18,17 @@ public struct TransactionBuilder {
   public var operations: [JSON] { inserted.isEmpty ? collected : collected.map(naming) }
 
   /// Inserts a row that this transaction calls `uuid`. Returns its operation's index: the result's `uuid` is there.
+  /// - Parameter keepsUUID: the server has to give the row this UUID (ovsdb-server(7), "Insert"), not one of its choice.
   @discardableResult
-  public mutating func insert(_ table: TableSchema, _ uuid: UUID = .random(), _ row: [String: Datum]) -> Int {
+  public mutating func insert(
+    _ table: TableSchema, _ uuid: UUID = .random(), _ row: [String: Datum], keepsUUID: Bool = false
+  ) -> Int {
+    if keepsUUID {
+      return append([
+        "op": "insert", "table": .string(table.name), "uuid": .string(uuid.description),
+        "row": Self.row(table, row),
+      ])
+    }
     inserted.insert(uuid)
     return append([
       "op": "insert", "table": .string(table.name), "uuid-name": .string(Self.name(uuid)),
