@@ -1,3 +1,4 @@
+import Linux
 import OVSDB
 
 /// One command: its syntax and how it is carried out. Its explanation is in `CommandHelp`.
@@ -36,6 +37,8 @@ struct Command: Sendable {
     case conversation(Conversation)
     /// Something with database files; no daemon is needed.
     case files(FileRun)
+    /// Something else that an invocation does by itself.
+    case alone(Alone)
   }
 
   enum Access: Sendable { case reads, writes }
@@ -44,6 +47,8 @@ struct Command: Sendable {
   typealias Prerequisites =
     @Sendable (inout Selection, Invocation.Request, DatabaseSchema) throws(CommandError) -> Void
   typealias Run = @Sendable (CommandContext, Invocation.Request) throws(CommandError) -> Void
+  typealias Alone =
+    @Sendable (Invocation, EventLoop, Terminal) throws(CommandError) -> Outcome
   typealias Conversation = @Sendable (ControlSession, Invocation.Request) throws(CommandError) -> Void
 
   typealias FileRun = @Sendable (FileCommandContext, Invocation.Request) throws(CommandError) -> Void
@@ -63,7 +68,7 @@ struct Command: Sendable {
   var asksDaemon: Bool {
     switch execution {
     case .control, .anyControl, .conversation: true
-    case .local, .transaction, .files: false
+    case .local, .transaction, .files, .alone: false
     }
   }
 
@@ -76,11 +81,13 @@ struct Command: Sendable {
     return true
   }
 
-  /// Whether its options may also follow its name. `ovs-ofctl` takes them anywhere, and what its commands are about
+  /// Whether its options may also follow its name. `ovs-ofctl` takes them anywhere, and what these commands are about
   /// never begins with a dash.
   var takesFollowingOptions: Bool {
-    if case .conversation = execution { return true }
-    return group == .flow || group == .file
+    switch execution {
+    case .conversation, .alone: true
+    default: group == .flow || group == .file
+    }
   }
 
   /// `[--may-exist] add-br BRIDGE`.

@@ -161,6 +161,13 @@ struct CommandHelp: Sendable {
     "destroy": .init(
       "delete records", "Deletes the records named, or every record of TABLE with --all.",
       example: "switchctl destroy QoS 5f1a"),
+    "watch": .init(
+      "follow the changes of a table",
+      "Prints a line for each row there is and then for each change, until interrupted, or --timeout has passed. COLUMN",
+      "limits which columns are told. With conditions (as in find; they may follow a --) only rows are told for which",
+      "all hold. With --format=json a line is an object with the members change (initial, insert, modify or delete),",
+      "table, row, name, old and new.",
+      example: "switchctl watch Interface link_state ofport -- type=vhost-user-client"),
     "wait-until": .init(
       "wait until a record satisfies conditions",
       "Waits until RECORD exists and every condition holds (operators as in find).",

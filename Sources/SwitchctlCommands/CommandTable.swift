@@ -1,7 +1,8 @@
 /// The contents page: every command, what it takes, what it reads and who carries it out.
 extension Command {
   static let all: [Command] =
-    general + bridges + ports + interfaces + rows + management + datapaths + flows + runtime + files
+    general + bridges + ports + interfaces + rows + watching + management + datapaths + flows + runtime
+    + files
 
   private static let mayExist = OptionSyntax("may-exist", "no error when it is there already")
   private static let ifExists = OptionSyntax("if-exists", "no error when it is not there")
@@ -124,6 +125,15 @@ extension Command {
     Command(
       "wait-until", "TABLE RECORD [COLUMN[:KEY]OPERATOR VALUE]...", 2...any, [], .database, .reads,
       Selection.addColumns(from: 2), RowCommands.waitUntil),
+  ]
+
+  private static let watching: [Command] = [
+    Command(
+      name: "watch", usage: "TABLE [COLUMN]... [CONDITION]...", arguments: 1...any,
+      options: [
+        OptionSyntax("no-initial", "only changes, not what is there at first"),
+        OptionSyntax("count", "LINES", "end after so many lines"),
+      ], group: .database, execution: .alone(WatchCommand.run))
   ]
 
   private static let management: [Command] = [

@@ -6,7 +6,7 @@ struct Condition {
     "=", "!=", "<", ">", "<=", ">=", "{=}", "{!=}", "{<}", "{>}", "{<=}", "{>=}", "{in}", "{not-in}",
   ]
 
-  private let column: ColumnSchema
+  let column: ColumnSchema
   private let key: Atom?
   private let operation: String
   private let wanted: Datum
@@ -30,8 +30,10 @@ struct Condition {
     wanted = try ValueText.datum(parsed.value, type, symbols)
   }
 
-  func holds(_ row: Row, _ copy: WorkingCopy) -> Bool {
-    let have = copy[row, column.name]
+  func holds(_ row: Row, _ copy: WorkingCopy) -> Bool { holds(copy[row, column.name]) }
+
+  /// Whether it holds for a row with this value in the column.
+  func holds(_ have: Datum) -> Bool {
     guard let key else { return compare(have) }
     if let value = have[key] { return compare(Datum(value)) }
     // A key that is absent satisfies only the set operators: there, it is the empty set.

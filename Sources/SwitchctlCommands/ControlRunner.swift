@@ -25,7 +25,7 @@ enum ControlRunner {
     case .anyControl:
       session.show(try session.call(request.arguments[0], Array(request.arguments.dropFirst())))
     case .conversation(let run): try run(session, request)
-    case .local, .transaction, .files: break
+    case .local, .transaction, .files, .alone: break
     }
   }
 

@@ -120,6 +120,11 @@ struct Invocation {
     throws(CommandError)
   {
     var pending = leading
+    var words = words
+    if let name = words.firstIndex(where: { !$0.hasPrefix("-") }), words[name] == "watch" {
+      // It is alone: what follows a -- is conditions.
+      words = words[..<name] + words[name...].filter { $0 != "--" }
+    }
     for group in words.split(separator: "--", omittingEmptySubsequences: false) {
       if group.isEmpty {
         if !pending.isEmpty { throw Self.missingCommand }

@@ -42,6 +42,9 @@ public enum Program {
       }
       return try FileCommands.run(files, invocation.options, loop, terminal)
     }
+    for request in invocation.requests {
+      if case .alone(let run) = request.command.execution { return try run(invocation, loop, terminal) }
+    }
     let control = invocation.requests.filter(\.command.asksDaemon)
     if control.isEmpty {
       return try TransactionRunner(invocation, loop, terminal).run()

@@ -39,18 +39,7 @@ final class TransactionRunner {
     self.loop = loop
     self.terminal = terminal
     let options = invocation.options
-    remotes = try Self.remotes(options.database ?? terminal.personality.defaultDatabase(options))
-  }
-
-  private static func remotes(_ text: String) throws(CommandError) -> [Remote] {
-    var remotes: [Remote] = []
-    for part in text.split(separator: ",") {
-      do throws(RemoteError) { remotes.append(try Remote(String(part))) } catch {
-        throw CommandError(error.description)
-      }
-    }
-    guard !remotes.isEmpty else { throw .usage("--db needs a remote such as unix:FILE or tcp:HOST:PORT") }
-    return remotes
+    remotes = try Remote.all(in: options.database ?? terminal.personality.defaultDatabase(options))
   }
 
   func run() -> Outcome {
@@ -113,11 +102,7 @@ final class TransactionRunner {
     case .connecting, .waitingForChange:
       failedConnections += 1
       guard !invocation.options.retriesConnection, failedConnections >= remotes.count else { return }
-      let remotes = remotes.map(\.description).joined(separator: ",")
-      fail(
-        CommandError(
-          "\(remotes): database connection failed (\(reason))",
-          hint: "; start switchd (or switchdbd), or say where the database is with --db"))
+      fail(.connectionFailed(remotes, reason))
     case .committing: break  // The transaction's completion tells.
     case .waitingForSwitch: break  // The client reconnects, and the switch goes on without this program.
     }
@@ -171,6 +156,7 @@ final class TransactionRunner {
     let (inserts, hasChanges) = context.copy.commit(to: &builder)
     guard hasChanges else {
       print(outputs) { $0.uuid }
+      showPlan(context.copy, [])
       return finish(.code(0))
     }
     sent.inserts = inserts
@@ -182,11 +168,14 @@ final class TransactionRunner {
       }
     }
     builder.comment("\(terminal.program): \(invocation.text)")
+    let planned = builder.operations
     if invocation.options.isDryRun { sent.abort = builder.abort() }
     phase = .committing
     let expected = context.expectedInterfaces
     client?.transact(builder.operations) { [unowned self] result in
       committed(result, sent, outputs, expected)
+      // The server has checked it all, and undone it.
+      if self.result == .code(0) { showPlan(context.copy, planned) }
     }
   }
 
@@ -268,6 +257,11 @@ final class TransactionRunner {
       text += invocation.options.printsOneLine ? Self.oneLine(lines) : lines
     }
     if !text.isEmpty { terminal.output(text) }
+  }
+
+  private func showPlan(_ copy: WorkingCopy, _ operations: [JSON]) {
+    guard invocation.options.isDryRun, terminal.personality == .switchctl else { return }
+    terminal.output(TransactionPlan.text(copy, operations, invocation.options.style))
   }
 
   /// With --oneline, newlines and backslashes inside a command's output are escaped.

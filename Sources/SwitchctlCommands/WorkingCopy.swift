@@ -13,7 +13,7 @@ final class WorkingCopy {
   let replica: Replica
   var schema: DatabaseSchema { replica.schema }
 
-  private struct Change {
+  struct Change {
     let isInserted: Bool
     /// Whether the server has to take the new row's UUID over.
     var keepsUUID = false
@@ -23,9 +23,9 @@ final class WorkingCopy {
     var verified: Set<String> = []
   }
 
-  private var changes: [Row: Change] = [:]
+  private(set) var changes: [Row: Change] = [:]
   /// In the order of the first change, so that equal invocations send equal transactions.
-  private var order: [Row] = []
+  private(set) var order: [Row] = []
 
   init(_ replica: Replica) { self.replica = replica }
 
