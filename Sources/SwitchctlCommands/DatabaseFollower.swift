@@ -2,7 +2,7 @@ import JSONRPC
 import Linux
 import OVSDB
 
-/// A connection to the database of the options, which follows some of it and is made again when it is lost.
+/// Follows some of the database that the options name; a lost connection is made again.
 final class DatabaseFollower {
   private let options: GlobalOptions
   private let loop: EventLoop
@@ -21,11 +21,11 @@ final class DatabaseFollower {
   ///
   /// - Parameters:
   ///   - select: the tables and columns to follow.
-  ///   - changed: called with what is there at first, and with every change.
+  ///   - changed: called with what is there at first, and with every change; and with all of it.
   func follow(
     until isDone: () -> Bool,
     select: @escaping (DatabaseSchema) throws(CommandError) -> [String: [String]],
-    changed: @escaping (ReplicaChanges) -> Void
+    changed: @escaping (ReplicaChanges, Replica) -> Void
   ) throws(CommandError) {
     let client = Client(loop, remotes: remotes) { [unowned self] schema in
       do throws(CommandError) { return try select(schema) } catch {
@@ -36,10 +36,10 @@ final class DatabaseFollower {
     defer { client.stop() }
     var wasConnected = false
     var failures = 0
-    client.onChange = { [unowned self] changes in
-      guard failure == nil else { return }
+    client.onChange = { [unowned self, unowned client] changes in
+      guard failure == nil, let replica = client.replica else { return }
       wasConnected = true
-      changed(changes)
+      changed(changes, replica)
     }
     client.onDisconnect = { [unowned self] reason in
       if wasConnected {

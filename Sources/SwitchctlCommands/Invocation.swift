@@ -61,7 +61,7 @@ struct Invocation {
     return own
   }
 
-  private static let known =
+  static let known =
     GlobalOptions.table.map(\.syntax) + GlobalOptions.accepted + Command.all.flatMap(\.options)
   /// Those that `ovs-vsctl` has: what it takes for one of them by its beginning is not ambiguous here.
   private static let familiar =

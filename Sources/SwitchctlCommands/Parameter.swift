@@ -51,3 +51,15 @@ struct Parameter: Equatable {
 extension Command {
   var parameters: [Parameter] { Parameter.all(in: usage) }
 }
+
+extension Command {
+  /// What the argument at a place, from 0, can be; several, if some before it may be left out or repeated.
+  func parameters(at index: Int) -> [Parameter] {
+    let all = parameters
+    return all.indices.filter { place in
+      let first = all[..<place].filter { !$0.isOptional }.count
+      let isOpen = all[...place].contains(where: \.isRepeated)
+      return index >= first && (isOpen || index <= place)
+    }.map { all[$0] }
+  }
+}

@@ -6,6 +6,10 @@ public enum Program {
   ///   - words: the command line without the program's name.
   ///   - loop: turned until the invocation is done.
   public static func run(_ words: [String], _ loop: EventLoop, _ terminal: Terminal) -> Outcome {
+    if words.first == Completion.request {
+      terminal.output(Completion.answer(words.dropFirst().joined(separator: " "), loop))
+      return .code(0)
+    }
     do throws(CommandError) {
       let invocation = try Invocation(words)
       if invocation.options.wantsVersion {

@@ -184,7 +184,7 @@ enum ValueText {
     }
   }
 
-  private static func bare(_ atom: Atom) -> String {
+  static func bare(_ atom: Atom) -> String {
     if case .string(let value) = atom { value } else { text(atom) }
   }
 

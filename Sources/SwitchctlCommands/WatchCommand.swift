@@ -83,7 +83,7 @@ final class WatchCommand {
     return selection.tables.mapValues { $0.sorted() }
   }
 
-  private func changed(_ changes: ReplicaChanges) {
+  private func changed(_ changes: ReplicaChanges, _: Replica) {
     guard let lines, let rows = changes.tables[lines.table.name] else { return isStarted = true }
     for (uuid, change) in rows.sorted(by: { $0.key < $1.key }) where result == nil {
       switch change {
