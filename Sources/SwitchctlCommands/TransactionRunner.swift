@@ -174,7 +174,7 @@ final class TransactionRunner {
     let expected = context.expectedInterfaces
     client?.transact(builder.operations) { [unowned self] result in
       committed(result, sent, outputs, expected)
-      // The server has checked it all, and undone it.
+      // The server has carried out every operation, and undone it.
       if self.result == .code(0) { showPlan(context.copy, planned) }
     }
   }

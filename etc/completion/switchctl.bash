@@ -23,5 +23,3 @@ _switchctl() {
   done < <("${COMP_WORDS[0]}" --complete "$line" 2>/dev/null)
 }
 complete -F _switchctl switchctl
-# The drop-in of tools/install --ovs-names, unless Open vSwitch completes its own.
-complete -p ovs-vsctl >/dev/null 2>&1 || complete -F _switchctl ovs-vsctl
