@@ -14,7 +14,7 @@ final class DatabaseFollower {
     self.options = options
     self.loop = loop
     self.terminal = terminal
-    remotes = try Remote.all(in: options.database ?? terminal.personality.defaultDatabase(options))
+    remotes = try terminal.personality.remotes(options)
   }
 
   /// Turns the loop until `isDone`, or until something is wrong that trying again does not cure.

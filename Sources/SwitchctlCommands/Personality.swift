@@ -1,4 +1,5 @@
 import Glibc
+import JSONRPC
 import Linux
 
 /// Under which name the program was called. Through a link called `ovs-vsctl` it is a drop-in for the program of that
@@ -24,6 +25,16 @@ enum Personality: Equatable, Sendable {
       return "unix:\(own)"
     }
     return "unix:\(Self.openVSwitchRunDirectory)/db.sock"
+  }
+
+  /// The remotes to try. For a drop-in the path of a socket begins in the run directory, as for all of Open vSwitch.
+  func remotes(_ options: GlobalOptions) throws(CommandError) -> [Remote] {
+    let remotes = try Remote.all(in: options.database ?? defaultDatabase(options))
+    guard self == .ovsVsctl else { return remotes }
+    return remotes.map { remote in
+      guard case .unix(let path) = remote, !path.hasPrefix("/") else { return remote }
+      return .unix(path: "\(RunDirectory.resolve(options.runDirectory))/\(path)")
+    }
   }
 
   /// The answer to --version. The first line of `ovs-vsctl`'s is looked at by scripts for what commands there are.

@@ -38,8 +38,7 @@ final class TransactionRunner {
     self.invocation = invocation
     self.loop = loop
     self.terminal = terminal
-    let options = invocation.options
-    remotes = try Remote.all(in: options.database ?? terminal.personality.defaultDatabase(options))
+    remotes = try terminal.personality.remotes(invocation.options)
   }
 
   func run() -> Outcome {

@@ -1,4 +1,5 @@
 import Glibc
+import JSONRPC
 import Linux
 import Testing
 
@@ -50,6 +51,18 @@ struct PersonalityTests {
     guard getenv("OVS_RUNDIR") == nil, !exists("\(RunDirectory.standard)/db.sock") else { return }
     #expect(Personality.switchctl.defaultDatabase(GlobalOptions()) == "unix:/run/switchd/db.sock")
     #expect(Personality.ovsVsctl.defaultDatabase(GlobalOptions()) == "unix:/var/run/openvswitch/db.sock")
+  }
+
+  @Test func `A relative socket is in the run directory for a drop-in, and in the current one otherwise`()
+    throws
+  {
+    var options = GlobalOptions()
+    (options.database, options.runDirectory) = ("unix:a.sock,tcp:127.0.0.1:1", "/run/x")
+    #expect(
+      try Personality.ovsVsctl.remotes(options).map(\.description) == [
+        "unix:/run/x/a.sock", "tcp:127.0.0.1:1",
+      ])
+    #expect(try Personality.switchctl.remotes(options).first?.description == "unix:a.sock")
   }
 
   @Test func `Files for TLS are kept for the connection`() throws {

@@ -14,7 +14,7 @@ struct ArgumentCompletion {
   init(_ line: UnfinishedLine, _ command: Command, _ loop: EventLoop) {
     self.line = line
     self.command = command
-    source = CompletionSource(line.globals, loop)
+    source = CompletionSource(line.globals, program: line.program, loop)
     let asksDatabase = !["help", "appctl", "comment"].contains(command.name)
     copy =
       asksDatabase

@@ -15,8 +15,8 @@ struct ColumnCompletion {
 
   /// `COLUMN[:KEY]`.
   func namesAndKeys() -> [Candidate] {
-    guard let (column, rest) = column(upTo: ":") else { return names("") }
-    return keys(of: column).map { Candidate("\(column.name):\($0)", isLoose: true) }.filter { _ in rest != nil }
+    guard let (column, _) = column(upTo: ":") else { return names("") }
+    return keys(of: column).map { Candidate("\(column.name):\($0)", isLoose: true) }
   }
 
   /// `COLUMN[:KEY]=VALUE`.
@@ -24,7 +24,7 @@ struct ColumnCompletion {
     if let (column, _) = column(upTo: "=") {
       return values(of: column).map { Candidate("\(column.name)=\($0)", isLoose: true) }
     }
-    guard let (column, rest) = column(upTo: ":"), let rest else {
+    guard let (column, rest) = column(upTo: ":") else {
       return names("=") + table.columns.filter(\.type.isMap).map { Candidate($0.name + ":", isLoose: true) }
     }
     if let equals = rest.firstIndex(of: "=") {
@@ -54,7 +54,7 @@ struct ColumnCompletion {
   }
 
   /// The column in the word, if `separator` follows it, and what follows that.
-  private func column(upTo separator: Character) -> (ColumnSchema, Substring?)? {
+  private func column(upTo separator: Character) -> (ColumnSchema, Substring)? {
     guard let end = line.word.firstIndex(of: separator),
       let column = try? table.column(matching: String(line.word[..<end]))
     else { return nil }

@@ -5,13 +5,15 @@ import OVSDB
 /// What completion asks the running database and switch for; nothing when they do not answer soon.
 final class CompletionSource {
   private let options: GlobalOptions
+  private let terminal: Terminal
   private let loop: EventLoop
 
   /// How long a person is kept waiting for names, in milliseconds.
   private static let patience = 2000
 
-  init(_ options: GlobalOptions, _ loop: EventLoop) {
+  init(_ options: GlobalOptions, program: String, _ loop: EventLoop) {
     self.options = options
+    terminal = Terminal(program: program, output: { _ in }, errors: { _ in })
     self.loop = loop
   }
 
@@ -23,14 +25,13 @@ final class CompletionSource {
   {
     var options = options
     options.retriesConnection = false
-    let silent = Terminal(program: "switchctl", output: { _ in }, errors: { _ in })
     var isThere = false
     var isLate = false
     let timer = loop.after(milliseconds: Self.patience) { isLate = true }
     defer { timer.cancel() }
     var replica: Replica?
     do throws(CommandError) {
-      let follower = try DatabaseFollower(options, loop, silent)
+      let follower = try DatabaseFollower(options, loop, terminal)
       try follower.follow(
         until: { isThere || isLate },
         select: { schema throws(CommandError) in
@@ -50,8 +51,7 @@ final class CompletionSource {
   func daemonCommands() -> [String] {
     var options = options
     options.timeout = 2
-    let silent = Terminal(program: "switchctl", output: { _ in }, errors: { _ in })
-    let session = ControlSession(options, loop, silent)
+    let session = ControlSession(options, loop, terminal)
     defer { session.close() }
     guard let text = try? session.call("list-commands", []) else { return [] }
     return text.split(separator: "\n").filter { $0.hasPrefix("  ") }.compactMap {

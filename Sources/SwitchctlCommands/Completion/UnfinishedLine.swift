@@ -9,6 +9,8 @@ struct UnfinishedLine {
   }
 
   private(set) var place = Place.command
+  /// The program's name, without a directory.
+  let program: String
   /// The word under the cursor, without quotes; of `--option=VALUE` the value only.
   private(set) var word = ""
   /// What stands before it in the same word: `--option=`.
@@ -25,6 +27,7 @@ struct UnfinishedLine {
   /// - Parameter line: begins with the program's name.
   init(_ line: String) {
     var words = Self.words(line)
+    program = words.first?.split(separator: "/").last.map(String.init) ?? "switchctl"
     word = words.popLast() ?? ""
     var rest = words.dropFirst()
     while let next = rest.popFirst() { take(next, &rest) }
