@@ -42,6 +42,7 @@ let package = Package(
     .systemLibrary(
       name: "CNetlink", pkgConfig: "libnl-route-3.0", providers: [.apt(["libnl-route-3-dev"])]),
     .systemLibrary(name: "CCapNG", pkgConfig: "libcap-ng", providers: [.apt(["libcap-ng-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     module("Linux", ["CLinux", "CCapNG"]),
     module("Packet", ["CLinux"]),
     module("Virtio", ["Linux", "Packet", "CLinux"]),
@@ -50,7 +51,7 @@ let package = Package(
     module("Flow", ["Packet"]),
     module("Datapath", ["Linux", "Packet", "Flow", "Ports", "CLinux"]),
     module("Netlink", ["Linux", "CNetlink", "CLinux"]),
-    module("JSONRPC", ["Linux"]),
+    module("JSONRPC", ["Linux", "COpenSSL"]),
     module("OVSDB", ["Linux", "JSONRPC"]),
     module(
       "Configuration",

@@ -26,11 +26,14 @@ public final class ConfigurationFollower {
 
   public init(
     _ loop: EventLoop, remotes: [Remote], _ datapath: any DatapathControl, _ ports: any PortMaking,
-    runDirectory: String, retryPause: ClosedRange<Int> = 1000...30_000
+    runDirectory: String, tls: TLSConfiguration? = nil, retryPause: ClosedRange<Int> = 1000...30_000
   ) {
     self.loop = loop
     self.runDirectory = runDirectory
-    client = Client(loop, remotes: remotes, monitoring: Client.tables(RowReader.monitored))
+    var options = Client.Options()
+    options.tls = tls
+    client = Client(
+      loop, remotes: remotes, options: options, monitoring: Client.tables(RowReader.monitored))
     reconciler = Reconciler(loop, datapath, ports, retryPause: retryPause)
     writer = StatusWriter(loop, client, reconciler, datapath)
   }

@@ -1,7 +1,6 @@
-import Glibc
 import Linux
 
-/// One JSON-RPC 1.0 session over a stream socket: requests, notifications and replies both ways.
+/// One JSON-RPC 1.0 session over a stream socket, plain or under TLS: requests, notifications and replies both ways.
 ///
 /// It belongs to the event loop's thread. Output is collected during a turn and written at its end, so that what a
 /// turn produces leaves in one system call. What a peer can cost is bounded: a document by `Limits.input`, and
@@ -15,6 +14,8 @@ public final class Connection {
     public var backlog = 64 << 20
     /// Unread bytes of output at which requests wait.
     public var pause = 1 << 20
+    /// Within so many milliseconds a connection that is not open from the start must be: made, and hands shaken.
+    public var opening = 10_000
     public init() {}
   }
 
@@ -24,6 +25,8 @@ public final class Connection {
   public let name: String
   public var onRequest: ((_ method: String, _ params: [JSON], _ id: JSON) -> Void)?
   public var onNotification: ((_ method: String, _ params: [JSON]) -> Void)?
+  /// Called once, when a connection that was not open from the start is.
+  public var onOpen: (() -> Void)?
   /// Called once, with the reason, when the session ends other than by `close()`.
   public var onClose: ((_ reason: String) -> Void)?
   /// Whether the session is over.
@@ -31,13 +34,13 @@ public final class Connection {
 
   private let loop: EventLoop
   private let limits: Limits
-  private var socket: FileDescriptor?
+  private var transport: Transport?
   private var watch: EventLoop.Watch?
   private var framer: JSONFramer
   private var input = [UInt8](repeating: 0, count: 1 << 16)
   private var output = OutputBuffer()
   private var flushIsScheduled = false
-  private var isConnecting: Bool
+  private var openingTimer: EventLoop.Timer?
   /// Requests may wait in the framer because the peer does not read.
   private var isPaused = false
   private var nextID: Int64 = 1
@@ -47,35 +50,49 @@ public final class Connection {
   private var probeIsOut = false
 
   /// Serves an open, non-blocking stream socket.
-  public init(
-    _ loop: EventLoop, owning socket: consuming FileDescriptor, name: String, limits: Limits = Limits(),
-    isConnecting: Bool = false
+  public convenience init(
+    _ loop: EventLoop, owning socket: consuming FileDescriptor, name: String, limits: Limits = Limits()
   ) {
+    self.init(loop, Transport(consume socket, nil, isConnecting: false), name: name, limits: limits)
+  }
+
+  init(_ loop: EventLoop, _ transport: Transport, name: String, limits: Limits) {
     self.loop = loop
     self.name = name
     self.limits = limits
-    self.isConnecting = isConnecting
+    self.transport = transport
     framer = JSONFramer(limits: limits.input)
-    let raw = socket.raw
-    self.socket = consume socket
-    watch = loop.watch(raw, isConnecting ? .write : .read) { [weak self] in self?.ready($0) }
+    watch = loop.watch(transport.raw, transport.interest(reading: true, writing: false)) { [weak self] in
+      self?.ready($0)
+    }
+    guard transport.phase != .open else { return }
+    openingTimer = loop.after(milliseconds: limits.opening) { [weak self] in
+      self?.end("it was not there within \(limits.opening) ms")
+    }
   }
 
   deinit { shutDown() }
 
-  /// Connects to `unix:` or `tcp:`. A TCP connection may still fail after this returns: `onClose` then says why.
+  /// Connects to `unix:`, `tcp:` or `ssl:`. The latter two may still fail after this returns: `onClose` then says why.
   public static func connect(
-    to remote: Remote, _ loop: EventLoop, limits: Limits = Limits()
+    to remote: Remote, _ loop: EventLoop, limits: Limits = Limits(),
+    options: TransportOptions = TransportOptions()
   ) throws(SystemError) -> Connection {
     switch remote {
     case .unix(let path), .listenUnix(let path):
       let socket = try UnixSocket.connect(path)
       return Connection(loop, owning: socket, name: "unix:\(path)", limits: limits)
-    case .tcp(let address, let port), .listenTCP(let address, let port):
-      let socket = try TCPSocket.connect(address, port: port)
-      return Connection(loop, owning: socket, name: remote.description, limits: limits, isConnecting: true)
+    case .tcp(let address, let port), .listenTCP(let address, let port), .tls(let address, let port),
+      .listenTLS(let address, let port):
+      let context = try remote.isTLS ? options.context(for: remote) : nil
+      let socket = try TCPSocket.connect(address, port: port, dscp: options.dscp)
+      let transport = try Transport.over(socket, context, .client, isConnecting: true)
+      return Connection(loop, transport, name: remote.description, limits: limits)
     }
   }
+
+  /// Whether messages can go now.
+  public var isOpen: Bool { transport?.phase == .open }
 
   /// Sends a request; `completion` gets the reply, or `.closed` when the session ends first.
   @discardableResult
@@ -115,6 +132,9 @@ public final class Connection {
     probe = (milliseconds, timer)
   }
 
+  /// Whether an answer to a probe is being waited for.
+  public var isProbing: Bool { probeIsOut && !heardSinceProbe }
+
   /// Unread bytes of output.
   public var backlog: Int { output.backlog }
 
@@ -136,29 +156,43 @@ public final class Connection {
 // Input.
 extension Connection {
   private func ready(_ readiness: EventLoop.Readiness) {
-    if isConnecting, let raw = socket?.raw {
-      if let failure = TCPSocket.failure(raw, "connect to \(name)") { return end(failure.description) }
-      isConnecting = false
-      updateInterest()
+    guard let transport else { return }
+    if transport.phase != .open {
+      if let failure = transport.advance(name) { return end(failure) }
+      guard transport.phase == .open else { return updateInterest() }
+      opened()
     }
-    if readiness.contains(.writable) { flush() }
-    if readiness.contains(.readable) || !readiness.isDisjoint(with: .hangup) { receive() }
+    // Under TLS each may have waited for what the other usually waits for.
+    if readiness.contains(.writable) || transport.writeWantsRead { flush() }
+    if readiness.contains(.readable) || !readiness.isDisjoint(with: .hangup) || transport.readWantsWrite {
+      receive()
+    }
+  }
+
+  private func opened() {
+    openingTimer?.cancel()
+    openingTimer = nil
+    updateInterest()
+    let onOpen = self.onOpen
+    self.onOpen = nil
+    onOpen?()
   }
 
   private func receive() {
-    guard let raw = socket?.raw else { return }
-    let count = read(raw, &input, input.count)
-    if count > 0 {
+    switch transport?.read(into: &input) {
+    case .bytes(let count):
       heardSinceProbe = true
       framer.feed(input[..<count])
-      return drain()
+      drain()
+    case .blocked: updateInterest()
+    case .failed(let reason): end("read from \(name): \(reason)")
+    case .ended:
+      flush()
+      end(
+        framer.isInsideDocument
+          ? "the peer closed in the middle of a message" : "the peer closed the connection")
+    case nil: break
     }
-    if count < 0, errno == EAGAIN || errno == EINTR { return }
-    if count < 0 { return end(SystemError.last("read from \(name)").description) }
-    flush()
-    end(
-      framer.isInsideDocument
-        ? "the peer closed in the middle of a message" : "the peer closed the connection")
   }
 
   /// Handles every complete message that has arrived, until the peer must read before it may ask for more.
@@ -268,7 +302,7 @@ extension Connection {
   }
 
   private func scheduleFlush() {
-    guard !flushIsScheduled, !isConnecting else { return }
+    guard !flushIsScheduled, isOpen else { return }
     flushIsScheduled = true
     loop.later { [weak self] in
       guard let self else { return }
@@ -278,17 +312,14 @@ extension Connection {
   }
 
   private func flush() {
-    guard !isConnecting else { return }
-    while let raw = socket?.raw, !output.sendable.isEmpty {
-      let count = output.sendable.withContiguousStorageIfAvailable {
-        Glibc.send(raw, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
+    guard isOpen else { return }
+    writing: while let transport, !output.sendable.isEmpty {
+      switch transport.write(output.sendable) {
+      case .bytes(let count): output.consume(count)
+      case .blocked: break writing
+      case .ended: return end("the peer closed the connection")
+      case .failed(let reason): return end("write to \(name): \(reason)")
       }
-      guard let count, count > 0 else {
-        if errno == EINTR { continue }
-        if errno == EAGAIN { break }
-        return end(SystemError.last("write to \(name)").description)
-      }
-      output.consume(count)
     }
     output.reclaim()
     resume()
@@ -296,11 +327,8 @@ extension Connection {
   }
 
   private func updateInterest() {
-    guard !isClosed else { return }
-    var interest: EventLoop.Interest = []
-    if isConnecting || !output.sendable.isEmpty { interest.insert(.write) }
-    if !isConnecting, backlog <= limits.pause { interest.insert(.read) }
-    watch?.update(interest)
+    guard let transport else { return }
+    watch?.update(transport.interest(reading: backlog <= limits.pause, writing: !output.sendable.isEmpty))
   }
 
   private func end(_ reason: String?) {
@@ -311,6 +339,7 @@ extension Connection {
     for completion in waiting.values { completion(.failure(.closed(reason ?? "the session was closed"))) }
     let onClose = self.onClose
     self.onClose = nil
+    onOpen = nil
     onRequest = nil
     onNotification = nil
     if let reason { onClose?(reason) }
@@ -320,9 +349,12 @@ extension Connection {
     isClosed = true
     probe?.timer.cancel()
     probe = nil
+    openingTimer?.cancel()
+    openingTimer = nil
     watch?.cancel()
     watch = nil
-    socket = nil
+    transport?.close()
+    transport = nil
     output.removeAll()
   }
 }

@@ -68,7 +68,7 @@ public final class ControlServer {
   public init(
     _ loop: EventLoop, path: String, program: String, exit: @escaping () -> Void
   ) throws(SystemError) {
-    for command in Self.standardCommands(program, loop, exit) { add(command) }
+    for command in StandardCommands.table(program, loop, exit) { add(command) }
     add(
       ControlCommand("list-commands") { [unowned self] (_: [String]) throws(ControlError) in listCommands() })
     removeDeadSockets(beside: path, program)
@@ -132,35 +132,5 @@ public final class ControlServer {
       "  " + command.name + String(repeating: " ", count: width - command.name.count + 2) + command.usage
     }
     return "The available commands are:\n" + lines.map { $0 + "\n" }.joined()
-  }
-
-  private static func standardCommands(
-    _ program: String, _ loop: EventLoop, _ exit: @escaping () -> Void
-  ) -> [ControlCommand] {
-    [
-      ControlCommand("version") { _ throws(ControlError) in "\(program) \(productVersion)\n" },
-      ControlCommand(deferred: "exit", usage: "[--cleanup]", arguments: 0...1) { _, reply in
-        reply.succeed("")
-        loop.later { loop.later(exit) }  // after the turn that sends the reply
-      },
-      ControlCommand("vlog/set", usage: "{[MODULE:]LEVEL}...", arguments: 1...Int.max) {
-        specifications throws(ControlError) in
-        for specification in specifications {
-          do throws(UsageError) { try Log.apply(specification: specification) } catch {
-            throw ControlError("\(error)\n")
-          }
-        }
-        return ""
-      },
-      ControlCommand("vlog/list") { _ throws(ControlError) in
-        Log.levels().map { module, level in
-          module + String(repeating: " ", count: max(1, 18 - module.count)) + level.name.uppercased() + "\n"
-        }.joined()
-      },
-      ControlCommand("vlog/reopen") { _ throws(ControlError) in
-        do throws(SystemError) { try Log.reopen() } catch { throw ControlError("\(error)\n") }
-        return ""
-      },
-    ]
   }
 }

@@ -1,10 +1,17 @@
-/// The command-line options every daemon has, and what they mean together.
+/// The command-line options every daemon has, and what they mean together: those of ovs-vswitchd(8) and
+/// ovsdb-server(1), so that scripts made for these start ours.
 public struct DaemonOptions: Sendable {
   /// The program's name: `NAME.pid`, `NAME.<pid>.ctl`, `NAME.log`.
   public let program: String
   public var detach = false
+  /// Whether a second process starts the daemon again when it crashes.
+  public var isMonitored = false
+  /// Whether a daemon in the background stays in its directory.
+  public var staysInDirectory = false
   /// Nil: no pid file.
   public var pidFile: String?
+  /// Whether a pid file that another process holds is replaced.
+  public var replacesPIDFile = false
   public var logFile: String?
   public var runDirectory: String
   /// The control socket; nil: none.
@@ -12,106 +19,118 @@ public struct DaemonOptions: Sendable {
   /// Whom to run as; nil: whoever starts it.
   public var user: UserIdentity?
 
+  private let directories: StandardDirectories
   private var pidFileOption: String?? = .some(nil)
   private var runDirectoryOption: String?
   private var controlOption: String?
   private var logsToFile = false
   private var logFileOption: String?
 
-  public init(program: String) {
+  /// - Parameter directories: where files are that no option names.
+  public init(program: String, directories: StandardDirectories = .own) {
     self.program = program
-    runDirectory = RunDirectory.resolve()
+    self.directories = directories
+    runDirectory = directories.run
   }
 
   public static let help = """
     Daemon options:
       --detach             run in the background; returns once the daemon is ready
+      --monitor            start the daemon again when it crashes
+      --no-chdir           in the background, stay in the current directory
       --pidfile[=FILE]     where to write the process id (default: RUNDIR/NAME.pid)
+      --overwrite-pidfile  do so even if another process holds that file
       --no-pidfile         write none; two daemons can then share a run directory
       --log-file[=FILE]    log to FILE (default: /var/log/switchd/NAME.log)
       --rundir=DIR         where sockets and pid files are (default: $OVS_RUNDIR, or /run/switchd)
       --user=USER[:GROUP]  run as that user, with no more of root's capabilities than without this option
       --unixctl=SOCKET     the control socket (default: RUNDIR/NAME.PID.ctl; "none": no control socket)
-      -v, --verbose[=SPEC] log everything, or SPEC: [MODULE:]LEVEL, LEVEL one of off emer err warn info dbg
+      -v, --verbose[=SPEC] log everything, or SPEC: [MODULE:][DESTINATION:]LEVEL, LEVEL one of off emer err
+                           warn info dbg, DESTINATION one of console file
+      --syslog-target=HOST:PORT, --syslog-method=METHOD, --no-self-confinement
+                           accepted for scripts of Open vSwitch, and without meaning here
       -V, --version        print the version
       -h, --help           print this help
     """
 
+  /// The options; a program appends its own.
+  public static let table: [CommandLineOption] = [
+    CommandLineOption("detach"), CommandLineOption("monitor"), CommandLineOption("no-chdir"),
+    CommandLineOption("pidfile", .optional), CommandLineOption("overwrite-pidfile"),
+    CommandLineOption("no-pidfile"), CommandLineOption("log-file", .optional),
+    CommandLineOption("rundir", .required), CommandLineOption("user", .required),
+    CommandLineOption("unixctl", .required), CommandLineOption("verbose", short: "v", .optional),
+    CommandLineOption("syslog-target", .required), CommandLineOption("syslog-method", .required),
+    CommandLineOption("no-self-confinement"), CommandLineOption("version", short: "V"),
+    CommandLineOption("help", short: "h"),
+  ]
+
   public enum Outcome: Equatable, Sendable {
-    /// Not one of these options: the program's own, or a positional argument.
+    /// The program's own.
     case notMine
     case consumed
     case showHelp
     case showVersion
   }
 
-  /// Takes `argument` if it is one of these options.
-  public mutating func consume(_ argument: String) throws(UsageError) -> Outcome {
-    let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(
-      String.init)
-    let value = parts.count > 1 ? parts[1] : nil
-    switch parts[0] {
-    case "--detach": detach = true
-    case "--pidfile": pidFileOption = .some(value)
-    case "--no-pidfile": pidFileOption = .none
-    case "--log-file":
+  /// Takes an option if it is one of these.
+  public mutating func consume(_ name: String, _ value: String?) throws(UsageError) -> Outcome {
+    switch name {
+    case "detach": detach = true
+    case "monitor": isMonitored = true
+    case "no-chdir": staysInDirectory = true
+    case "pidfile": pidFileOption = .some(value)
+    case "overwrite-pidfile": replacesPIDFile = true
+    case "no-pidfile": pidFileOption = .none
+    case "log-file":
       logsToFile = true
       logFileOption = value
-    case "--rundir": runDirectoryOption = try Self.needed(value, argument)
-    case "--user": user = try UserIdentity(try Self.needed(value, argument))
-    case "--unixctl": controlOption = try Self.needed(value, argument)
-    case "--verbose": try Log.apply(specification: value ?? "dbg")
-    case "--help", "-h": return .showHelp
-    case "--version", "-V": return .showVersion
-    default:
-      guard argument.hasPrefix("-v") else { return .notMine }
-      try Log.apply(specification: argument == "-v" ? "dbg" : String(argument.dropFirst(2)))
+    case "rundir": runDirectoryOption = value
+    case "user": user = try value.map(UserIdentity.init)
+    case "unixctl": controlOption = value
+    case "verbose": try Log.apply(specification: value ?? "dbg")
+    case "syslog-target", "syslog-method", "no-self-confinement": break
+    case "version": return .showVersion
+    case "help": return .showHelp
+    default: return .notMine
     }
     return .consumed
   }
 
-  /// Fills in what follows from the options together; call it after the last `consume`. The control socket's name
-  /// has the process id, so this comes after detaching (`Daemon.start` calls it).
-  mutating func resolve(pid: Int32) {
-    runDirectory = RunDirectory.resolve(runDirectoryOption)
+  /// Fills in what follows from the options together, but for what depends on the process; call it after the last
+  /// `consume` (`Daemon.start` does).
+  mutating func resolve() {
+    runDirectory = runDirectoryOption.map(absolutePath) ?? directories.run
     if let option = pidFileOption { pidFile = inRunDirectory(option ?? "\(program).pid") }
+    if logsToFile { logFile = absolutePath(logFileOption ?? "\(directories.log)/\(program).log") }
+  }
+
+  /// The control socket's name has the process id, so this comes after forking.
+  mutating func resolve(pid: Int32) {
     if controlOption != "none" { controlSocket = inRunDirectory(controlOption ?? "\(program).\(pid).ctl") }
-    if logsToFile { logFile = absolutePath(logFileOption ?? "/var/log/switchd/\(program).log") }
   }
 
   private func inRunDirectory(_ name: String) -> String {
     name.hasPrefix("/") ? name : "\(runDirectory)/\(name)"
   }
-
-  private static func needed(_ value: String?, _ argument: String) throws(UsageError) -> String {
-    guard let value, !value.isEmpty else { throw UsageError("\(argument) needs a value: \(argument)=…") }
-    return value
-  }
 }
 
-/// A command line that cannot be understood.
-public struct UsageError: Error, Equatable, CustomStringConvertible {
-  public let description: String
-  public init(_ description: String) { self.description = description }
-}
+/// Where a daemon's files are unless options or the environment (OVS_RUNDIR, OVS_LOGDIR, OVS_DBDIR) say otherwise.
+public struct StandardDirectories: Sendable {
+  public let run: String
+  public let log: String
+  public let database: String
 
-extension Log {
-  /// Sets levels as `vlog/set` and `-v` write them: `[MODULE:][DESTINATION:]LEVEL`, in any order. The destinations
-  /// `console`, `syslog`, `file` are accepted and mean all.
-  public static func apply(specification: String) throws(UsageError) {
-    var module: String?
-    var level = Level.debug
-    for word in specification.split(whereSeparator: { $0 == ":" || $0 == " " || $0 == "," }).map(String.init)
-    {
-      if let named = Level(name: word) {
-        level = named
-      } else if !["console", "syslog", "file", "any"].contains(word.lowercased()) {
-        guard module == nil else {
-          throw UsageError("\"\(word)\" is not a log level; levels are off, emer, err, warn, info, dbg")
-        }
-        module = word
-      }
-    }
-    setLevel(level, module: module)
+  private init(run: String, log: String, database: String) {
+    self.run = environmentPath("OVS_RUNDIR") ?? run
+    self.log = environmentPath("OVS_LOGDIR") ?? log
+    self.database = environmentPath("OVS_DBDIR") ?? database
   }
+
+  public static let own = StandardDirectories(
+    run: RunDirectory.standard, log: "/var/log/switchd", database: "/var/lib/switchd")
+
+  /// Those of Open vSwitch, for a program that is called by the name of its counterpart there.
+  public static let openVSwitch = StandardDirectories(
+    run: "/var/run/openvswitch", log: "/var/log/openvswitch", database: "/etc/openvswitch")
 }

@@ -70,6 +70,15 @@ public final class LockFile {
     }
   }
 
+  /// The same, but when another process holds the file, with a new one in its place.
+  static func replace(_ path: String) throws(LockError) -> LockFile {
+    do throws(LockError) { return try acquire(path) } catch {
+      guard case .held = error else { throw error }
+      unlink(path)
+      return try acquire(path)
+    }
+  }
+
   /// Replaces the file's text.
   public func write(_ text: String) throws(SystemError) {
     let bytes = Array(text.utf8)

@@ -28,9 +28,25 @@ public enum Log {
     }
   }
 
+  /// Where lines go, each with levels of its own.
+  public enum Destination: String, CaseIterable, Sendable {
+    case console, file
+  }
+
+  /// The level of each destination.
+  public struct Levels: Equatable, Sendable {
+    public fileprivate(set) var console = Level.info
+    public fileprivate(set) var file = Level.info
+
+    fileprivate mutating func set(_ level: Level, _ destination: Destination?) {
+      if destination != .file { console = level }
+      if destination != .console { file = level }
+    }
+  }
+
   private struct State {
-    var defaultLevel = Level.info
-    var moduleLevels: [String: Level] = [:]
+    var defaultLevels = Levels()
+    var moduleLevels: [String: Levels] = [:]
     var knownModules: Set<String> = []
     var file: (path: String, descriptor: Int32)?
     var toStandardError = true
@@ -49,23 +65,23 @@ public enum Log {
     write(.debug, module, text)
   }
 
-  /// Sets the level of one module, or of all that were not set by name.
-  public static func setLevel(_ level: Level, module: String? = nil) {
+  /// Sets the level of one module, or of all, at one destination, or at all.
+  public static func setLevel(_ level: Level, module: String? = nil, destination: Destination? = nil) {
     state.withLock { state in
       if let module {
-        state.moduleLevels[module] = level
+        state.moduleLevels[module, default: state.defaultLevels].set(level, destination)
       } else {
-        state.defaultLevel = level
-        state.moduleLevels.removeAll()
+        state.defaultLevels.set(level, destination)
+        for module in state.moduleLevels.keys { state.moduleLevels[module]?.set(level, destination) }
       }
     }
   }
 
-  /// Every module that has logged or was set, with its level.
-  public static func levels() -> [(module: String, level: Level)] {
+  /// Every module that has logged or was set, with its levels.
+  public static func levels() -> [(module: String, levels: Levels)] {
     state.withLock { state in
       state.knownModules.union(state.moduleLevels.keys).sorted()
-        .map { ($0, state.moduleLevels[$0] ?? state.defaultLevel) }
+        .map { ($0, state.moduleLevels[$0] ?? state.defaultLevels) }
     }
   }
 
@@ -90,19 +106,32 @@ public enum Log {
     if let path = state.withLock({ $0.file?.path }) { try open(file: path) }
   }
 
+  /// No longer writes to a file.
+  public static func closeFile() {
+    let old = state.withLock { state in
+      defer { state.file = nil }
+      return state.file?.descriptor
+    }
+    if let old { close(old) }
+  }
+
   /// A daemon that gave up its terminal logs to its file only.
   public static func setStandardError(_ on: Bool) { state.withLock { $0.toStandardError = on } }
 
   private static func write(_ level: Level, _ module: String, _ text: () -> String) {
     let wanted = state.withLock { state in
       state.knownModules.insert(module)
-      return level <= (state.moduleLevels[module] ?? state.defaultLevel)
+      let levels = state.moduleLevels[module] ?? state.defaultLevels
+      return (
+        console: state.toStandardError && level <= levels.console,
+        file: state.file != nil && level <= levels.file
+      )
     }
-    guard wanted else { return }
+    guard wanted.console || wanted.file else { return }
     let line = Array("\(timestamp())|\(module)|\(level.name.uppercased())|\(text())\n".utf8)
     state.withLock { state in
-      if state.toStandardError { _ = Glibc.write(2, line, line.count) }
-      if let file = state.file { _ = Glibc.write(file.descriptor, line, line.count) }
+      if wanted.console { _ = Glibc.write(2, line, line.count) }
+      if wanted.file, let file = state.file { _ = Glibc.write(file.descriptor, line, line.count) }
     }
   }
 

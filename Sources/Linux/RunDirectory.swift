@@ -8,10 +8,7 @@ public enum RunDirectory {
   /// `option` if given, else the environment's `OVS_RUNDIR`, else `/run/switchd`; absolute.
   public static func resolve(_ option: String? = nil) -> String {
     if let option, !option.isEmpty { return absolutePath(option) }
-    if let environment = getenv("OVS_RUNDIR"), environment.pointee != 0 {
-      return absolutePath(String(cString: environment))
-    }
-    return standard
+    return environmentPath("OVS_RUNDIR") ?? standard
   }
 
   /// Makes sure that the directory exists; its parent must. One that is made here is the user's.
@@ -32,12 +29,15 @@ public func absolutePath(_ path: String) -> String {
   return String(cString: current) + "/" + path
 }
 
+/// The path that an environment variable holds, absolute; nil when it is unset or empty.
+func environmentPath(_ name: String) -> String? {
+  guard let value = getenv(name), value.pointee != 0 else { return nil }
+  return absolutePath(String(cString: value))
+}
+
 /// The database file when none is named: `conf.db` in the environment's `OVS_DBDIR`, else in /var/lib/switchd.
-public func defaultDatabaseFile() -> String {
-  if let environment = getenv("OVS_DBDIR"), environment.pointee != 0 {
-    return absolutePath(String(cString: environment)) + "/conf.db"
-  }
-  return "/var/lib/switchd/conf.db"
+public func defaultDatabaseFile(in directories: StandardDirectories = .own) -> String {
+  directories.database + "/conf.db"
 }
 
 /// Makes the directory at `path` (absolute), and those above it, as far as they are missing; those are then the user's.

@@ -16,7 +16,7 @@ public struct SystemError: Error, CustomStringConvertible, Equatable {
   /// Takes the calling thread's `errno`; call it before anything else can change that.
   public static func last(_ action: String) -> SystemError { SystemError(action, code: errno) }
 
-  public var reason: String { String(cString: strerror(code)) }
+  public var reason: String { code == 0 ? action : String(cString: strerror(code)) }
   public var description: String { code == 0 ? action : "\(action): \(reason)" }
 }
 

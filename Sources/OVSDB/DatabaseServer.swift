@@ -19,16 +19,21 @@ public final class DatabaseServer {
   let id = UUID.random()
   public internal(set) var databases: [String: Database] = [:]
   var locks = LockTable()
-  private var listeners: [Remote: Server] = [:]
+  private(set) lazy var remoteSet = RemoteSet(self)
+  /// What sessions under TLS are made of, as `tls` says.
+  let credentials = TLSCredentials()
   var sessions: [ObjectIdentifier: Session] = [:]
   private var retryIsScheduled = false
   let catalog: Database
   /// Whether every transaction is synced before its reply, not only those with `"durable":true`. Holds for databases
   /// added later.
   public var isDurable = false
-
-  /// How long a TCP client may be silent before it is asked for an echo.
-  static let probeMilliseconds = 5000
+  /// Whether memory goes back to the system after a file was compacted.
+  public var trimsMemory = false
+  /// Where keys and certificates are.
+  public var tls = TLSSettings() {
+    didSet { remoteSet.refresh() }
+  }
 
   public init(_ loop: EventLoop) {
     self.loop = loop
@@ -47,28 +52,6 @@ public final class DatabaseServer {
     return database
   }
 
-  /// The remotes listened on, as they are (with the port the kernel chose).
-  public var remotes: [Remote] { listeners.values.map(\.remote).sorted { $0.description < $1.description } }
-
-  /// Accepts clients on a `punix:` or `ptcp:` remote; returns it with the port that was chosen.
-  @discardableResult
-  public func listen(on remote: Remote) throws(SystemError) -> Remote {
-    if let listener = listeners[remote] { return listener.remote }
-    let listener = try Server(loop, on: remote) { [weak self] in self?.serve($0, remote) }
-    listeners[remote] = listener
-    return listener.remote
-  }
-
-  /// No longer accepts clients there; says whether it did. Sessions go on.
-  @discardableResult
-  public func stopListening(on remote: Remote) -> Bool {
-    guard let key = listeners.first(where: { $0.key == remote || $0.value.remote == remote })?.key else {
-      return false
-    }
-    listeners.removeValue(forKey: key)?.close()
-    return true
-  }
-
   /// A client session of this process.
   public func connect() throws(SystemError) -> Connection {
     let (near, far) = try UnixSocket.pair()
@@ -78,11 +61,13 @@ public final class DatabaseServer {
 
   /// Disconnects every client; those that are still wanted come back.
   public func disconnectAll() {
-    for session in sessions.values {
-      session.end()
-      session.connection.close()
-    }
-    sessions = [:]
+    for session in Array(sessions.values) { disconnect(session) }
+  }
+
+  func disconnect(_ session: Session) {
+    sessions.removeValue(forKey: ObjectIdentifier(session.connection))
+    session.end()
+    session.connection.close()
   }
 
   /// Rewrites the file of the database `name`, or the files of all, without their history, while the service goes on;
@@ -96,26 +81,29 @@ public final class DatabaseServer {
     var failure: StorageError?
     if chosen.isEmpty { completion(nil) }
     for database in chosen {
-      database.storage?.compact(database) { error in
+      database.storage?.compact(database) { [self] error in
         rest -= 1
         failure = failure ?? error
-        if rest == 0 { completion(failure) }
+        if rest == 0 {
+          if trimsMemory { returnFreeMemory() }
+          completion(failure)
+        }
       }
     }
   }
 
   /// Ends the service: clients disconnected, sockets removed, files given up.
   public func close() {
-    for listener in listeners.values { listener.close() }
-    listeners = [:]
+    remoteSet.close()
     // Replies that wait for a sync leave before their sessions end.
     for database in databases.values { database.storage?.close() }
     disconnectAll()
     databases = [:]
   }
 
-  private func serve(_ connection: Connection, _ remote: Remote?) {
+  func serve(_ connection: Connection, _ endpoint: RemoteEndpoint?) {
     let session = Session(connection, self)
+    session.endpoint = endpoint
     let key = ObjectIdentifier(connection)
     sessions[key] = session
     connection.onRequest = { [unowned session] method, params, id in session.serve(method, params, id) }
@@ -124,9 +112,8 @@ public final class DatabaseServer {
     }
     connection.onClose = { [weak self] reason in
       Log.debug("ovsdb", "\(connection.name): \(reason)")
-      self?.sessions.removeValue(forKey: key)?.end()
+      self?.sessions.removeValue(forKey: key)?.end(reason)
     }
-    if case .listenTCP? = remote { connection.probe(everyMilliseconds: Self.probeMilliseconds) }
   }
 }
 
@@ -135,16 +122,18 @@ extension DatabaseServer {
   /// Tells every follower, then lets transactions that wait try again.
   func committed(_ changes: ChangeSet, _ database: Database) {
     database.history.append(changes, leadingTo: database.uuids.next())
+    remoteSet.committed(changes, database)
     for plan in database.plans {
       guard let text = plan.text(changes) else { continue }
       for monitor in plan.followers { monitor.send(text) }
     }
     scheduleRetry()
     if let storage = database.storage, storage.wantsCompaction {
-      storage.compact(database) { error in
+      storage.compact(database) { [weak self] error in
         if let error {
           Log.warning("ovsdb", "could not compact \(storage.path): \(error)")
         } else {
+          if self?.trimsMemory == true { returnFreeMemory() }
           Log.info("ovsdb", "compacted \(storage.path)")
         }
       }

@@ -12,6 +12,8 @@ final class Execution {
   }
 
   let database: Database
+  /// Whether it may only look.
+  var isReadOnly: Bool
   private let operations: [JSON]
   private let started: UInt64
   private let ownsLock: (String) -> Bool
@@ -22,6 +24,7 @@ final class Execution {
   /// - Parameter ownsLock: for `assert`.
   init(_ database: Database, _ operations: [JSON], ownsLock: @escaping (String) -> Bool = { _ in false }) {
     self.database = database
+    isReadOnly = database.isReadOnly
     self.operations = operations
     self.ownsLock = ownsLock
     started = monotonicNanoseconds()
@@ -118,8 +121,8 @@ struct OperationArguments {
     for member in members.keys where member != "op" && !operation.members.contains(member) {
       throw .syntax("\(name) has no member \"\(member)\"")
     }
-    if operation.changes, execution.database.isReadOnly {
-      throw OVSDBError("not allowed", "the database \(execution.database.name) can only be read")
+    if operation.changes, execution.isReadOnly {
+      throw OVSDBError("not allowed", "the database \(execution.database.name) can only be read here")
     }
     return try operation.run(OperationArguments(members: members), execution)
   }

@@ -5,6 +5,8 @@ import Linux
 final class Session {
   let connection: Connection
   unowned let server: DatabaseServer
+  /// Where it came from; nil for a client in this process.
+  weak var endpoint: RemoteEndpoint?
   var monitors: [JSON: Monitor] = [:]
   var locks: Set<String> = []
   /// Transactions that wait, by request id.
@@ -55,14 +57,16 @@ final class Session {
     connection.fail(waiting.id, "canceled")
   }
 
-  /// Gives back everything the session holds.
-  func end() {
+  /// Gives back everything the session holds. `reason` is why the peer ended it, if it did.
+  func end(_ reason: String? = nil) {
     for monitor in monitors.values { server.remove(monitor) }
     monitors = [:]
     for waiting in waiting.values { waiting.timer?.cancel() }
     waiting = [:]
     for lock in locks { release(lock) }
     locks = []
+    endpoint?.ended(reason)
+    endpoint = nil
   }
 
   typealias Handler = @Sendable (Session, [JSON], JSON) throws(OVSDBError) -> JSON?
@@ -123,6 +127,7 @@ extension Session {
     let execution = Execution(database, Array(params.dropFirst())) { [unowned self] lock in
       server.locks.isOwner(self, lock)
     }
+    if endpoint?.settings.isReadOnly == true { execution.isReadOnly = true }
     run(Waiting(id, execution))
     return nil
   }

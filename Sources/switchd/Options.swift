@@ -10,15 +10,16 @@ struct Options {
     /// Another process serves it; of a cluster, several.
     case followed([Remote])
     /// This process serves it, from this file.
-    case hosted(file: String, remotes: [Remote])
+    case hosted(file: String, remotes: [RemoteSource])
   }
 
   var daemon = DaemonOptions(program: "switchd")
+  var tls = TLSSettings()
   var schema: String?
   var isDurable = false
   private var followed: [Remote] = []
   private var file: String?
-  private var remotes: [Remote] = []
+  private var remotes: [RemoteSource] = []
 
   static var defaultFile: String { defaultDatabaseFile() }
 
@@ -26,35 +27,38 @@ struct Options {
     switchd: a virtual switch
     usage: switchd [OPTIONS] [DATABASE]
 
-    DATABASE is unix:FILE or tcp:IP:PORT to follow a database server (switchdbd, ovsdb-server;
-    of a cluster all of them, with commas between),
-    or a file that this process is to serve itself (default: \(defaultFile);
+    DATABASE is unix:FILE, tcp:IP:PORT or ssl:IP:PORT to follow a database server (switchdbd,
+    ovsdb-server; of a cluster all of them, with commas between), or a file that this process is to serve itself (default: \(defaultFile);
     it is created when it does not exist).
 
       --db-file=FILE       the same as naming FILE
-      --remote=REMOTE      accept database clients at punix:FILE or ptcp:PORT[:IP]; repeatable
-                           (default: punix:RUNDIR/db.sock)
+      --remote=REMOTE      accept database clients at punix:FILE, ptcp:PORT[:IP] or pssl:PORT[:IP], connect to
+                           one at unix:FILE, tcp:IP:PORT or ssl:IP:PORT, or as db:DATABASE,TABLE,COLUMN says;
+                           repeatable (default: punix:RUNDIR/db.sock and
+                           db:Open_vSwitch,Open_vSwitch,manager_options)
       --schema=FILE        the schema of a database that is created (default: vswitch.ovsschema in
                            ../share/switchd beside the program)
       --durable            make every change of a database of one's own survive a loss of power, not only those
                            whose client asks for that
+
+    \(TLSSettings.help)
 
     \(DaemonOptions.help)
 
     Signals: TERM and INT end it cleanly, HUP opens the log file anew.
     """
 
+  private static let table =
+    DaemonOptions.table + TLSSettings.table + [
+      CommandLineOption("remote", .required), CommandLineOption("db-file", .required),
+      CommandLineOption("schema", .required), CommandLineOption("durable"),
+    ]
+
   init(_ arguments: [String]) throws(UsageError) {
-    for argument in arguments {
-      switch try daemon.consume(argument) {
-      case .consumed: continue
-      case .showHelp:
-        print(Self.help)
-        exit(0)
-      case .showVersion:
-        print("switchd \(productVersion)")
-        exit(0)
-      case .notMine: try own(argument)
+    for item in try CommandLineOption.read(arguments, Self.table) {
+      switch item {
+      case .positional(let database): try setDatabase(database)
+      case .option(let name, let value): try take(name, value)
       }
     }
     if let remote = followed.first, file != nil || !remotes.isEmpty {
@@ -66,23 +70,33 @@ struct Options {
   /// - Parameter runDirectory: where the database's socket is unless `--remote` says otherwise.
   func database(runDirectory: String) -> Database {
     if !followed.isEmpty { return .followed(followed) }
-    let socket = Remote.listenUnix(path: "\(runDirectory)/db.sock")
-    return .hosted(file: file ?? Self.defaultFile, remotes: remotes.isEmpty ? [socket] : remotes)
+    let socket = RemoteSource(.listenUnix(path: "\(runDirectory)/db.sock"))
+    return .hosted(file: file ?? Self.defaultFile, remotes: remotes.isEmpty ? [socket, .managers] : remotes)
   }
 
-  private mutating func own(_ argument: String) throws(UsageError) {
-    let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(
-      String.init)
-    switch (parts[0], parts.count > 1 ? parts[1] : nil) {
-    case ("--remote", let text?): remotes.append(try Self.remote(text, isPassive: true))
-    case ("--db-file", let file?): try setFile(file)
-    case ("--schema", let file?): schema = absolutePath(file)
-    case ("--durable", nil): isDurable = true
-    case ("--remote", nil), ("--db-file", nil), ("--schema", nil):
-      throw UsageError("\(argument) needs a value: \(argument)=…")
-    default:
-      guard !argument.hasPrefix("-") else { throw UsageError("unknown option \(argument)") }
-      try setDatabase(argument)
+  private mutating func take(_ name: String, _ value: String?) throws(UsageError) {
+    switch try daemon.consume(name, value) {
+    case .consumed: break
+    case .showHelp:
+      print(Self.help)
+      exit(0)
+    case .showVersion:
+      print("switchd \(productVersion)")
+      exit(0)
+    case .notMine: try own(name, value ?? "")
+    }
+  }
+
+  private mutating func own(_ name: String, _ value: String) throws(UsageError) {
+    switch name {
+    case "remote":
+      do throws(RemoteError) { remotes.append(try RemoteSource(value)) } catch {
+        throw UsageError(error.description)
+      }
+    case "db-file": try setFile(value)
+    case "durable": isDurable = true
+    case "schema": schema = absolutePath(value)
+    default: guard try tls.consume(name, value) else { throw UsageError("unknown option --\(name)") }
     }
   }
 
@@ -92,9 +106,7 @@ struct Options {
     }
     // A path may contain a colon, but not before its first slash.
     if argument.prefix(while: { $0 != "/" }).contains(":") {
-      for remote in argument.split(separator: ",") {
-        followed.append(try Self.remote(String(remote), isPassive: false))
-      }
+      for remote in argument.split(separator: ",") { followed.append(try Self.remote(String(remote))) }
     } else {
       try setFile(argument)
     }
@@ -105,14 +117,13 @@ struct Options {
     file = absolutePath(path)
   }
 
-  private static func remote(_ text: String, isPassive: Bool) throws(UsageError) -> Remote {
+  private static func remote(_ text: String) throws(UsageError) -> Remote {
     do throws(RemoteError) {
       let remote = try Remote(text)
-      guard remote.isPassive == isPassive else {
+      guard !remote.isPassive else {
         throw RemoteError(
-          isPassive
-            ? "\(text): --remote takes punix: or ptcp:, where clients are accepted"
-            : "\(text): to follow a database name unix:FILE or tcp:IP:PORT; to serve one use --remote")
+          "\(text): to follow a database name unix:FILE, tcp:IP:PORT or ssl:IP:PORT; to serve one use --remote"
+        )
       }
       return remote
     } catch { throw UsageError(error.description) }

@@ -41,7 +41,7 @@ final class SwitchDaemon {
       try prepareProcess()
       try dropPrivileges()
       let remotes = try openDatabase(options)
-      try startSwitching(remotes)
+      try startSwitching(remotes, options.tls)
     } catch {
       stop()
       throw error
@@ -100,33 +100,22 @@ final class SwitchDaemon {
       let server = DatabaseServer(loop)
       server.isDurable = options.isDurable
       database = server
+      server.tls = options.tls.isEmpty ? .switchDatabase : options.tls
+      server.confineSockets(to: daemon.options.runDirectory)
       do throws(StorageError) {
         try server.open(file: file) { () throws(StorageError) in try SchemaFile.load(options.schema) }
       } catch { throw StartError(error.description) }
       do throws(SystemError) {
-        var own: Remote?
-        for remote in remotes {
-          let listening = try server.listen(on: remote)
-          own = own ?? Self.client(of: listening)
+        for remote in remotes { try server.add(remote, isOptional: remote == .managers) }
+        guard let own = server.firstListener else {
+          throw SystemError("the database needs a remote where clients are accepted", code: 0)
         }
-        guard let own else { throw SystemError("the database needs a remote", code: EINVAL) }
-        return [own]
+        return [own.counterpart]
       } catch { throw StartError(error.description) }
     }
   }
 
-  /// How to reach a server of this machine that listens at `remote`.
-  private static func client(of remote: Remote) -> Remote {
-    switch remote {
-    case .listenUnix(let path): .unix(path: path)
-    case .listenTCP("0.0.0.0", let port): .tcp(address: "127.0.0.1", port: port)
-    case .listenTCP("::", let port): .tcp(address: "::1", port: port)
-    case .listenTCP(let address, let port): .tcp(address: address, port: port)
-    case .unix, .tcp: remote
-    }
-  }
-
-  private func startSwitching(_ remotes: [Remote]) throws(StartError) {
+  private func startSwitching(_ remotes: [Remote], _ tls: TLSSettings) throws(StartError) {
     let links: KernelLinks
     do throws(NetlinkError) { links = try KernelLinks(loop) } catch { throw StartError(error.description) }
     do throws(SystemError) {
@@ -134,7 +123,7 @@ final class SwitchDaemon {
       self.datapath = datapath
       let follower = ConfigurationFollower(
         loop, remotes: remotes, datapath, PortFactory(loop, links),
-        runDirectory: daemon.options.runDirectory)
+        runDirectory: daemon.options.runDirectory, tls: tls.isEmpty ? nil : tls.configuration)
       self.follower = follower
       datapath.onStatusChange = { [weak follower] port in follower?.statusChanged(port) }
       if let path = daemon.options.controlSocket {

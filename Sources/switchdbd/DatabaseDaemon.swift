@@ -5,11 +5,14 @@ import OVSDB
 
 /// `switchdbd` from start to end.
 final class DatabaseDaemon {
+  private let options: Options
   private let daemon: Daemon
   private let loop: EventLoop
   private let server: DatabaseServer
   private var control: ControlServer?
   private var signals: Signals?
+  private var command: ShellCommand?
+  private var status: Int32 = 0
 
   /// Runs until told to end; the process's exit status.
   static func run(_ options: Options) -> Int32 {
@@ -17,14 +20,15 @@ final class DatabaseDaemon {
       let daemon = try DatabaseDaemon(options)
       daemon.loop.run()
       daemon.stop()
-      return 0
+      return daemon.status
     } catch {
-      printError("switchdbd: \(error)")
+      printError("\(options.program): \(error)")
       return 1
     }
   }
 
   private init(_ options: Options) throws(StartError) {
+    self.options = options
     do throws(SystemError) {
       daemon = try Daemon.start(options.daemon)
       loop = try EventLoop()
@@ -32,10 +36,11 @@ final class DatabaseDaemon {
     server = DatabaseServer(loop)
     server.isDurable = options.isDurable
     do throws(StartError) {
-      let files = options.files.isEmpty ? [Options.defaultFile] : options.files
-      try dropPrivileges(files)
-      try openDatabases(files, options)
-      try listen(options)
+      try prepare()
+      try openDatabases()
+      try listen()
+      try takeCommands()
+      try runCommand()
     } catch {
       stop()
       throw error
@@ -44,84 +49,74 @@ final class DatabaseDaemon {
     Log.info("switchdbd", "serving \(server.databases.keys.sorted().joined(separator: ", "))")
   }
 
-  /// The server needs nothing of root, and whatever comes from outside is read after this.
-  private func dropPrivileges(_ files: [String]) throws(StartError) {
+  /// The server needs nothing of root but to read its keys, and whatever comes from outside is read after this.
+  private func prepare() throws(StartError) {
+    server.tls = options.tls.isEmpty ? .switchDatabase : options.tls
+    do throws(TLSError) { try server.loadCredentials() } catch { throw StartError(error.description) }
     do throws(SystemError) {
-      for file in files { try createDirectories(directoryName(file), for: daemon.options.user) }
+      for file in options.files { try createDirectories(directoryName(file), for: daemon.options.user) }
       _ = try daemon.dropPrivileges()
     } catch { throw StartError(error.description) }
+    if !options.isUnconfined { server.confineSockets(to: daemon.options.runDirectory) }
   }
 
-  private func openDatabases(_ files: [String], _ options: Options) throws(StartError) {
+  private func openDatabases() throws(StartError) {
     do throws(StorageError) {
-      for file in files {
+      for file in options.files {
         try server.open(file: file) { () throws(StorageError) in try SchemaFile.load(options.schema) }
       }
     } catch { throw StartError(error.description) }
   }
 
-  private func listen(_ options: Options) throws(StartError) {
-    let socket = Remote.listenUnix(path: daemon.options.runDirectory + "/db.sock")
+  private func listen() throws(StartError) {
     do throws(SystemError) {
-      for remote in options.remotes.isEmpty ? [socket] : options.remotes { try server.listen(on: remote) }
+      for remote in options.remotes { try server.add(remote) }
+      guard options.remotes.isEmpty else { return }
+      try server.add(RemoteSource(.listenUnix(path: daemon.options.runDirectory + "/db.sock")))
+      try server.add(.managers, isOptional: true)
+    } catch { throw StartError(error.description) }
+  }
+
+  private func takeCommands() throws(StartError) {
+    do throws(SystemError) {
       if let path = daemon.options.controlSocket {
-        let control = try ControlServer(loop, path: path, program: "switchdbd") { [loop] in loop.stop() }
-        for command in commands() { control.add(command) }
+        let control = try ControlServer(loop, path: path, program: options.program) { [loop] in loop.stop() }
+        for command in DatabaseCommands.table(server) { control.add(command) }
         self.control = control
       }
-      signals = try Signals(loop, [SIGTERM, SIGINT, SIGHUP]) { [loop] number in
-        guard number == SIGHUP else { return loop.stop() }
-        do throws(SystemError) { try Log.reopen() } catch { Log.error("switchdbd", error.description) }
+      signals = try Signals(loop, [SIGTERM, SIGINT, SIGHUP, SIGCHLD]) { [unowned self] number in
+        handle(number)
       }
     } catch { throw StartError(error.description) }
   }
 
+  private func handle(_ signal: Int32) {
+    switch signal {
+    case SIGHUP:
+      do throws(SystemError) { try Log.reopen() } catch { Log.error("switchdbd", error.description) }
+    case SIGCHLD:
+      guard let ended = command?.ended() else { return }
+      status = ended.code == 0 ? 0 : 1
+      command = nil
+      loop.stop()
+    default: loop.stop()
+    }
+  }
+
+  private func runCommand() throws(StartError) {
+    guard let text = options.command else { return }
+    do throws(SystemError) { command = try ShellCommand(text) } catch { throw StartError(error.description) }
+  }
+
+  /// The pid file goes last, since whoever waits for that may start another one; and all that watches descriptors goes
+  /// before the event loop does.
   private func stop() {
+    command?.end()
     control?.close()
+    control = nil
     server.close()
+    signals = nil
     daemon.stop()
-  }
-
-  private func commands() -> [ControlCommand] {
-    let server = self.server
-    return [
-      ControlCommand("ovsdb-server/list-dbs") { _ throws(ControlError) in
-        server.databases.keys.sorted().map { $0 + "\n" }.joined()
-      },
-      ControlCommand("ovsdb-server/list-remotes") { _ throws(ControlError) in
-        server.remotes.map { "\($0)\n" }.joined()
-      },
-      ControlCommand("ovsdb-server/add-remote", usage: "REMOTE", arguments: 1...1) {
-        arguments throws(ControlError) in
-        let remote = try Self.remote(arguments[0])
-        do throws(SystemError) { try server.listen(on: remote) } catch { throw ControlError("\(error)\n") }
-        return ""
-      },
-      ControlCommand("ovsdb-server/remove-remote", usage: "REMOTE", arguments: 1...1) {
-        arguments throws(ControlError) in
-        guard server.stopListening(on: try Self.remote(arguments[0])) else {
-          throw ControlError("\(arguments[0]) is not a remote of this server\n")
-        }
-        return ""
-      },
-      ControlCommand(deferred: "ovsdb-server/compact", usage: "[DB]", arguments: 0...1) { arguments, reply in
-        server.compact(arguments.first) { error in
-          error.map { reply.fail("\($0)\n") } ?? reply.succeed("")
-        }
-      },
-      ControlCommand("ovsdb-server/reconnect") { _ throws(ControlError) in
-        server.disconnectAll()
-        return ""
-      },
-    ]
-  }
-
-  private static func remote(_ text: String) throws(ControlError) -> Remote {
-    do throws(RemoteError) {
-      let remote = try Remote(text)
-      guard remote.isPassive else { throw RemoteError("\(text): only punix: and ptcp: are accepted") }
-      return remote
-    } catch { throw ControlError("\(error)\n") }
   }
 }
 

@@ -7,7 +7,7 @@ import OVSDB
 @main struct Program {
   static func main() {
     do throws(UsageError) {
-      let options = try Options(Array(CommandLine.arguments.dropFirst()))
+      let options = try Options(CommandLine.arguments)
       exit(DatabaseDaemon.run(options))
     } catch {
       printError("switchdbd: \(error); see switchdbd --help")

@@ -22,6 +22,8 @@ public final class Client {
     public var limits = Connection.Limits()
     /// Of a cluster, use the leader only.
     public var leaderOnly = true
+    /// For `ssl:` remotes.
+    public var tls: TLSConfiguration?
     public init() {}
   }
 
@@ -45,6 +47,7 @@ public final class Client {
   let options: Options
   let selector: Selector
   var connection: Connection?
+  private let credentials: TLSCredentials?
   private var retry: EventLoop.Timer?
   var attempts = 0
   private var nextRemote = 0
@@ -66,6 +69,7 @@ public final class Client {
     self.loop = loop
     self.remotes = remotes
     self.options = options
+    credentials = options.tls.map(TLSCredentials.init)
     self.selector = selector
   }
 
@@ -145,7 +149,8 @@ extension Client {
   private func connect() {
     retry = nil
     do throws(SystemError) {
-      let connection = try Connection.connect(to: remote, loop, limits: options.limits)
+      let connection = try Connection.connect(
+        to: remote, loop, limits: options.limits, options: TransportOptions(tls: credentials))
       self.connection = connection
       // Strong for as long as it is the session: a late event of an old connection must find nobody.
       connection.onClose = { [weak self, weak connection] reason in
@@ -156,17 +161,10 @@ extension Client {
         guard let self, let connection, connection === self.connection else { return }
         notified(method, params)
       }
-      connection.probe(everyMilliseconds: options.probeInterval ?? (isTCP ? 5000 : 0))
+      connection.probe(everyMilliseconds: options.probeInterval ?? (remote.isNetwork ? 5000 : 0))
       if lockName != nil { requestLock(connection) }
       requestServerState(connection)
     } catch { sessionEnded(error.reason) }
-  }
-
-  private var isTCP: Bool {
-    switch remote {
-    case .tcp, .listenTCP: true
-    case .unix, .listenUnix: false
-    }
   }
 
   /// Schedules the next attempt and tells the listeners that there is no session.
@@ -175,7 +173,7 @@ extension Client {
     if attempts == 0 { Log.warning("ovsdb-client", "\(remote): \(reason); reconnecting") }
     connection = nil
     forgetSession()
-    let longest = max(options.minimumBackoff, options.maximumBackoff ?? (isTCP ? 8000 : 1000))
+    let longest = max(options.minimumBackoff, options.maximumBackoff ?? (remote.isNetwork ? 8000 : 1000))
     let pause = min(longest, options.minimumBackoff << min(attempts, 16))
     attempts += 1
     nextRemote = (nextRemote + 1) % remotes.count
