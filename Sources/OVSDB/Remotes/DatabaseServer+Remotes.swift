@@ -3,8 +3,9 @@ import Linux
 
 // Where the server is reached.
 extension DatabaseServer {
-  /// The remotes as they were named; those that columns name are not listed.
-  public var remotes: [RemoteSource] { remoteSet.sources }
+  /// The remotes as they were named, but with the port that was chosen where it was to be chosen; those that columns name
+  /// are not listed.
+  public var remotes: [RemoteSource] { remoteSet.sources.map(remoteSet.settled) }
 
   /// Adds a remote: accepts clients there, connects to a client, or does either as a column says. On an error nothing was
   /// added.

@@ -55,9 +55,20 @@ final class RemoteSet {
     return endpoints[remote]?.listening
   }
 
+  /// The source, with the port that was chosen if it left that open.
+  func settled(_ source: RemoteSource) -> RemoteSource {
+    switch source.kind {
+    case .remote(.listenTCP(_, 0)), .remote(.listenTLS(_, 0)):
+      listening(source).map(RemoteSource.init) ?? source
+    default: source
+    }
+  }
+
   /// Gives up a source, and its sessions; says whether there was one.
   func remove(_ source: RemoteSource) -> Bool {
-    guard let index = sources.firstIndex(of: source) else { return false }
+    guard let index = sources.firstIndex(where: { $0 == source || settled($0) == source }) else {
+      return false
+    }
     sources.remove(at: index)
     refresh()
     return true
