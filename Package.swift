@@ -53,9 +53,13 @@ let package = Package(
     module("Netlink", ["Linux", "CNetlink", "CLinux"]),
     module("JSONRPC", ["Linux", "COpenSSL"]),
     module("OVSDB", ["Linux", "JSONRPC"]),
+    program("schema-rows", []),
+    .plugin(name: "SchemaRows", capability: .buildTool(), dependencies: ["schema-rows"]),
+    .target(
+      name: "OpenVSwitchRows", dependencies: ["OVSDB"], swiftSettings: strict, plugins: ["SchemaRows"]),
     module(
       "Configuration",
-      ["Linux", "Packet", "Flow", "Ports", "Datapath", "Netlink", "JSONRPC", "OVSDB"]),
+      ["Linux", "Packet", "Flow", "Ports", "Datapath", "Netlink", "JSONRPC", "OVSDB", "OpenVSwitchRows"]),
     program(
       "switchd", ["Linux", "JSONRPC", "OVSDB", "Ports", "Datapath", "Netlink", "Configuration"]),
     program("switchdbd", ["Linux", "JSONRPC", "OVSDB"]),
@@ -84,12 +88,16 @@ let package = Package(
     tests("NetlinkTests", ["Netlink", "Linux", "CLinux"]),
     tests("JSONRPCTests", ["Seeded", "JSONRPC", "Linux"]),
     tests("OVSDBTests", ["Seeded", "OVSDB", "OVSDBTesting", "JSONRPC", "Linux"]),
+    tests("OpenVSwitchRowsTests", ["schema-rows", "OpenVSwitchRows", "OVSDB", "Linux", "JSONRPC"]),
     tests(
       "SwitchctlTests",
       ["Seeded", "SwitchctlCommands", "Flow", "OVSDB", "OVSDBTesting", "JSONRPC", "Linux"]),
     tests(
       "ConfigurationTests",
-      ["Seeded", "Configuration", "Flow", "OVSDB", "JSONRPC", "Linux", "Datapath", "Ports", "Packet"]),
+      [
+        "Seeded", "Configuration", "OpenVSwitchRows", "Flow", "OVSDB", "JSONRPC", "Linux", "Datapath", "Ports",
+        "Packet",
+      ]),
     .executableTarget(
       name: "switchd-soak", dependencies: ["Linux", "Seeded", "VirtioTesting"], path: "Tests/Soak",
       swiftSettings: strict),
