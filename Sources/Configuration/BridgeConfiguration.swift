@@ -1,17 +1,18 @@
 import Datapath
+import OpenVSwitchRows
 import Packet
 
 /// Reads Bridge.other_config and Open_vSwitch.other_config. A value that cannot be used is ignored with a warning,
 /// so that a slip in one setting does not take the bridge down.
 enum BridgeConfiguration {
-  static func make(_ row: BridgeRow) -> DesiredBridge {
+  static func make(_ row: FollowedBridge) -> DesiredBridge {
     var reader = SettingReader(row.otherConfig, owner: "bridge \(row.name)")
     var settings = BridgeSettings()
-    settings.startsWithNormal = row.failMode != "secure"
+    settings.startsWithNormal = row.failMode != .secure
     for (number, table) in row.flowTables {
       guard let number = UInt8(exactly: number), let limit = table.limit else { continue }
       settings.flowLimits[number] = FlowLimit(
-        count: Int(clamping: limit), evicts: table.overflowPolicy == "evict")
+        count: Int(clamping: limit), evicts: table.overflowPolicy == .evict)
     }
     if let seconds = reader.integer("mac-aging-time", in: 15...3600) { settings.macAgingTime = seconds }
     if let size = reader.integer("mac-table-size", in: 10...1_000_000) { settings.macTableSize = size }
@@ -26,7 +27,7 @@ enum BridgeConfiguration {
   }
 
   static func pollSettings(_ otherConfig: [String: String]) -> (PollSettings, warnings: [String]) {
-    var reader = SettingReader(otherConfig, owner: "Open_vSwitch")
+    var reader = SettingReader(otherConfig, owner: OpenVSwitchRow.table)
     var settings = PollSettings()
     if let cpus = reader.cpuMask("pmd-cpu-mask") { settings.cpus = cpus }
     if let idle = reader.integer("poll-idle-microseconds", in: 0...1_000_000_000) {

@@ -2,6 +2,7 @@ import Datapath
 import JSONRPC
 import Linux
 import OVSDB
+import OpenVSwitchRows
 import Ports
 
 /// Keeps a datapath as one database describes it, and the database informed.
@@ -94,12 +95,12 @@ public final class ConfigurationFollower {
     var concerns = true
     if let changes {
       concerns = reader.note(changes)
-      writer.suspect(changes.tables["Interface"]?.keys.map { $0 } ?? [])
+      writer.suspect(changes.tables[InterfaceRow.table]?.keys.map { $0 } ?? [])
     } else {
       reader.forgetAll()
     }
     guard client.hasLock else { return standBy() }
-    if replica.tables["Open_vSwitch"]?.isEmpty != false { insertRoot(replica.schema) }
+    if replica.rows(OpenVSwitchRow.self).isEmpty { insertRoot(replica.schema) }
     if concerns || rows == nil || writer.rows == nil { converge(reader.read(replica)) }
     writer.write()
   }
@@ -125,11 +126,10 @@ public final class ConfigurationFollower {
 
   /// A new database has no Open_vSwitch row; whoever comes first makes it.
   private func insertRoot(_ schema: DatabaseSchema) {
-    guard !isInserting, let table = schema[table: "Open_vSwitch"] else { return }
-    isInserting = true
     var transaction = TransactionBuilder()
-    transaction.expectEmpty(table)
-    transaction.insert(table, .random(), [:])
+    guard !isInserting, transaction.expectEmpty(OpenVSwitchRow.self, schema) != nil else { return }
+    isInserting = true
+    transaction.insert(OpenVSwitchRow(), schema)
     transaction.assertLock(StatusWriter.lock)
     client.transact(transaction.operations) { [weak self] _ in
       // When it failed, somebody else was quicker, or the next session tries again.

@@ -26,7 +26,7 @@ enum InterfaceConfiguration {
   }
 
   /// - Parameter bridgeAddress: what the bridge's local port has when the row names no address.
-  static func make(_ row: InterfaceRow, bridge: String, bridgeAddress: MACAddress, runDirectory: String)
+  static func make(_ row: FollowedInterface, bridge: String, bridgeAddress: MACAddress, runDirectory: String)
     throws(ConfigurationError) -> PortConfiguration
   {
     let kind = try kind(row.type)
@@ -52,7 +52,7 @@ enum InterfaceConfiguration {
   ///
   /// - Parameter cpus: those with a poll thread.
   /// - Returns: the processor of each queue, and a sentence about what of it cannot be.
-  static func affinity(_ row: InterfaceRow, cpus: [Int]) -> (cpus: [Int: Int], problem: String?) {
+  static func affinity(_ row: FollowedInterface, cpus: [Int]) -> (cpus: [Int: Int], problem: String?) {
     guard let text = row.otherConfig["pmd-rxq-affinity"], !text.isEmpty else { return ([:], nil) }
     var affinity: [Int: Int] = [:]
     for part in text.split(separator: ",") {
@@ -81,7 +81,7 @@ enum InterfaceConfiguration {
   /// Reads other_config:storm-limit and storm-limit-burst, in frames.
   ///
   /// - Returns: the limit, and a sentence about a value that cannot be used.
-  static func stormLimit(_ row: InterfaceRow) -> (limit: StormLimit?, problem: String?) {
+  static func stormLimit(_ row: FollowedInterface) -> (limit: StormLimit?, problem: String?) {
     var reader = SettingReader(row.otherConfig, owner: row.name)
     let burst = reader.integer("storm-limit-burst", in: StormLimit.rates)
     let limit = reader.integer("storm-limit", in: StormLimit.rates)
@@ -120,7 +120,7 @@ enum InterfaceConfiguration {
     }
   }
 
-  private static func mtu(_ row: InterfaceRow) throws(ConfigurationError) -> Int? {
+  private static func mtu(_ row: FollowedInterface) throws(ConfigurationError) -> Int? {
     guard let mtu = row.mtuRequest else { return nil }
     guard (68...65535).contains(mtu) else {
       throw ConfigurationError("mtu_request \(mtu) is outside 68 to 65535")
@@ -129,7 +129,7 @@ enum InterfaceConfiguration {
   }
 
   /// The bridge's local port has the bridge's address unless its row names one.
-  private static func address(_ row: InterfaceRow, _ kind: PortConfiguration.Kind, local: MACAddress?)
+  private static func address(_ row: FollowedInterface, _ kind: PortConfiguration.Kind, local: MACAddress?)
     throws(ConfigurationError) -> String?
   {
     guard let text = row.mac else {

@@ -1,4 +1,5 @@
 import OVSDB
+import OpenVSwitchRows
 
 /// Reads the tree of rows the switch follows out of a replica, and again after changes: what did not change is not read
 /// anew.
@@ -7,38 +8,30 @@ import OVSDB
 /// its row.
 final class RowReader {
   /// Read ports, and the port each interface was read with.
-  private var ports: [RowID: PortRow] = [:]
+  private var ports: [RowID: FollowedPort] = [:]
   private var owners: [RowID: RowID] = [:]
 
-  /// The tables and columns the switch follows or writes; everything it writes is read too, so that only what
-  /// differs is written.
-  static let monitored: [String: [String]] = [
-    "Open_vSwitch": [
-      "bridges", "next_cfg", "other_config", "cur_cfg", "ovs_version", "db_version", "system_type",
-      "system_version", "datapath_types", "iface_types",
-    ],
-    "Bridge": [
-      "name", "ports", "fail_mode", "flow_tables", "other_config", "datapath_id", "datapath_version",
-      "status",
-    ],
-    "Flow_Table": ["flow_limit", "overflow_policy"],
-    "Port": ["name", "interfaces", "tag", "trunks", "vlan_mode"],
-    "Interface": [
-      "name", "type", "options", "other_config", "mac", "mtu_request", "ofport_request", "ofport", "error",
-      "admin_state",
-      "link_state", "link_resets", "link_speed", "duplex", "mtu", "mac_in_use", "ifindex", "status",
-      "statistics",
-    ],
-  ]
-
   /// The columns that say what the switch is to do; the others only tell how it stands.
-  private static let configuring: [String: [String]] = [
-    "Open_vSwitch": ["bridges", "next_cfg", "other_config"],
-    "Bridge": ["name", "ports", "fail_mode", "flow_tables", "other_config"],
-    "Flow_Table": ["flow_limit", "overflow_policy"],
-    "Port": ["name", "interfaces", "tag", "trunks", "vlan_mode"],
-    "Interface": ["name", "type", "options", "other_config", "mac", "mtu_request", "ofport_request"],
-  ]
+  private static let configuring = Dictionary(uniqueKeysWithValues: [
+    OpenVSwitchRow.selecting(.bridges, .nextCfg, .otherConfig),
+    BridgeRow.selecting(.name, .ports, .failMode, .flowTables, .otherConfig),
+    FlowTableRow.selecting(.flowLimit, .overflowPolicy),
+    PortRow.selecting(.name, .interfaces, .tag, .trunks, .vlanMode),
+    InterfaceRow.selecting(.name, .type, .options, .otherConfig, .mac, .mtuRequest, .ofportRequest),
+  ])
+
+  /// The columns that the switch writes. They are read too, so that only what differs is written.
+  private static let status = Dictionary(uniqueKeysWithValues: [
+    OpenVSwitchRow.selecting(
+      .curCfg, .ovsVersion, .dbVersion, .systemType, .systemVersion, .datapathTypes, .ifaceTypes),
+    BridgeRow.selecting(.datapathId, .datapathVersion, .status),
+    InterfaceRow.selecting(
+      .ofport, .error, .adminState, .linkState, .linkResets, .linkSpeed, .duplex, .mtu, .macInUse, .ifindex,
+      .status, .statistics),
+  ])
+
+  /// The tables and columns the switch follows or writes.
+  static let monitored = configuring.merging(status) { $0 + $1 }
 
   /// Takes note of changes. Returns whether the switch may have to do something about them.
   func note(_ changes: ReplicaChanges) -> Bool {
@@ -47,8 +40,8 @@ final class RowReader {
       let columns = Self.configuring[table] ?? []
       for (row, change) in rows {
         switch table {
-        case "Port": forget(port: row)
-        case "Interface": if let port = owners[row] { forget(port: port) }
+        case PortRow.table: forget(port: row)
+        case InterfaceRow.table: if let port = owners[row] { forget(port: port) }
         default: break
         }
         if case .modified(let old, let new) = change, columns.allSatisfy({ old[$0] == new[$0] }) { continue }
@@ -71,52 +64,50 @@ final class RowReader {
 
   /// Nil when there is no Open_vSwitch row, or no telling which.
   func read(_ replica: Replica) -> SwitchRows? {
-    guard let row = replica.onlyRow("Open_vSwitch") else { return nil }
+    guard let row = replica.onlyRow(OpenVSwitchRow.self) else { return nil }
     var rows = SwitchRows(id: row.uuid)
-    rows.nextConfiguration = row.integer("next_cfg") ?? 0
-    rows.otherConfig = row.map("other_config")
-    rows.bridges = row.uuids("bridges").compactMap { replica.row("Bridge", $0) }.map { bridge($0, replica) }
+    rows.nextConfiguration = row.nextCfg
+    rows.otherConfig = row.otherConfig
+    rows.bridges = row.bridges.compactMap(replica.row).map { bridge($0, replica) }
     return rows
   }
 
-  private func bridge(_ row: ReplicaRow, _ replica: Replica) -> BridgeRow {
-    var bridge = BridgeRow(id: row.uuid, name: row.string("name") ?? "")
-    bridge.failMode = row.string("fail_mode")
-    bridge.otherConfig = row.map("other_config")
-    bridge.flowTables = row["flow_tables"].uuidsByInteger.compactMapValues { id in
-      replica.row("Flow_Table", id).map { table in
-        FlowTableRow(limit: table.integer("flow_limit"), overflowPolicy: table.string("overflow_policy"))
-      }
+  private func bridge(_ row: BridgeRow, _ replica: Replica) -> FollowedBridge {
+    var bridge = FollowedBridge(id: row.uuid, name: row.name)
+    bridge.failMode = row.failMode
+    bridge.otherConfig = row.otherConfig
+    bridge.flowTables = row.flowTables.compactMapValues(replica.row).mapValues { table in
+      FollowedFlowTable(limit: table.flowLimit, overflowPolicy: table.overflowPolicy)
     }
-    bridge.ports = row.uuids("ports").compactMap { port($0, replica) }
+    bridge.ports = row.ports.compactMap { port($0, replica) }
     return bridge
   }
 
-  private func port(_ id: RowID, _ replica: Replica) -> PortRow? {
-    if let known = ports[id] { return known }
-    guard let row = replica.row("Port", id) else { return nil }
-    var port = PortRow(id: row.uuid, name: row.string("name") ?? "")
-    port.tag = row.integer("tag")
-    port.trunks = row.integers("trunks")
-    port.vlanMode = row.string("vlan_mode")
-    let references = row.uuids("interfaces")
-    port.interfaces = references.compactMap { replica.row("Interface", $0) }.map(interface)
+  private func port(_ reference: RowReference<PortRow>, _ replica: Replica) -> FollowedPort? {
+    if let known = ports[reference.uuid] { return known }
+    guard let row = replica.row(reference) else { return nil }
+    var port = FollowedPort(id: row.uuid, name: row.name)
+    port.tag = row.tag
+    port.trunks = row.trunks
+    port.vlanMode = row.vlanMode
+    let references = row.interfaces
+    port.interfaces = references.compactMap(replica.row).map(interface)
     // One whose interface is still to come is read again.
     if port.interfaces.count == references.count {
-      ports[id] = port
-      for interface in port.interfaces { owners[interface.id] = id }
+      ports[row.uuid] = port
+      for interface in port.interfaces { owners[interface.id] = row.uuid }
     }
     return port
   }
 
-  private func interface(_ row: ReplicaRow) -> InterfaceRow {
-    var interface = InterfaceRow(id: row.uuid, name: row.string("name") ?? "", type: row.string("type") ?? "")
-    interface.options = row.map("options")
-    interface.otherConfig = row.map("other_config")
-    interface.mac = row.string("mac")
-    interface.mtuRequest = row.integer("mtu_request")
-    interface.ofportRequest = row.integer("ofport_request")
-    interface.ofport = row.integer("ofport")
+  private func interface(_ row: InterfaceRow) -> FollowedInterface {
+    var interface = FollowedInterface(id: row.uuid, name: row.name, type: row.type)
+    interface.options = row.options
+    interface.otherConfig = row.otherConfig
+    interface.mac = row.mac
+    interface.mtuRequest = row.mtuRequest
+    interface.ofportRequest = row.ofportRequest
+    interface.ofport = row.ofport
     return interface
   }
 }

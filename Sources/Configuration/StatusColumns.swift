@@ -1,66 +1,64 @@
 import Linux
 import OVSDB
+import OpenVSwitchRows
 import Ports
 
-/// A row's columns with the values they should have.
-typealias Columns = [String: Datum]
-
-/// What the database shows of the running switch, as column values.
+/// What the database shows of the running switch: rows that have the columns it writes.
 enum StatusColumns {
   /// The Open_vSwitch row. What an operating system's start script would write is filled in only where it is empty.
-  static func root(_ row: ReplicaRow, completed: Int64, schemaVersion: String, system: SystemIdentity)
-    -> Columns
+  static func root(_ row: OpenVSwitchRow, completed: Int64, schemaVersion: String, system: SystemIdentity)
+    -> OpenVSwitchRow
   {
-    var columns: Columns = [
-      "cur_cfg": Datum(completed),
-      // Both names mean the only datapath there is; clients ask whether theirs is among them.
-      "datapath_types": Datum(strings: ["netdev", "system"]),
-      "iface_types": Datum(strings: InterfaceConfiguration.typeNames),
-    ]
-    let identity = [
-      "ovs_version": productVersion, "db_version": schemaVersion, "system_type": system.type,
-      "system_version": system.version,
-    ]
-    for (column, value) in identity where row[column].isEmpty && !value.isEmpty {
-      columns[column] = Datum(value)
+    var wanted = OpenVSwitchRow(uuid: row.uuid)
+    wanted.curCfg = completed
+    // Both names mean the only datapath there is; clients ask whether theirs is among them.
+    wanted.datapathTypes = ["netdev", "system"]
+    wanted.ifaceTypes = InterfaceConfiguration.typeNames
+    func fill(_ column: WritableKeyPath<OpenVSwitchRow, String?>, _ value: String) {
+      if row[keyPath: column] == nil, !value.isEmpty { wanted[keyPath: column] = value }
     }
-    return columns
+    fill(\.ovsVersion, productVersion)
+    fill(\.dbVersion, schemaVersion)
+    fill(\.systemType, system.type)
+    fill(\.systemVersion, system.version)
+    return wanted
   }
 
-  static func bridge(_ bridge: DesiredBridge) -> Columns {
-    [
-      "datapath_id": Datum(bridge.datapathID),
-      "datapath_version": Datum("<built-in>"),
-      "status": Datum(bridge.warnings.isEmpty ? [:] : ["error": bridge.warnings.joined(separator: "; ")]),
-    ]
+  static func bridge(_ bridge: DesiredBridge) -> BridgeRow {
+    var wanted = BridgeRow(uuid: bridge.row)
+    wanted.datapathId = bridge.datapathID
+    wanted.datapathVersion = "<built-in>"
+    wanted.status = bridge.warnings.isEmpty ? [:] : ["error": bridge.warnings.joined(separator: "; ")]
+    return wanted
   }
 
   /// - Parameters:
   ///   - refusal: why the row, or part of what it asks, was not accepted.
   ///   - condition: how it stands; nil when it was not accepted at all.
-  static func interface(refusal: String?, _ condition: Reconciler.Condition?, _ statistics: Datum?) -> Columns
-  {
+  ///   - statistics: as `statistics` makes them.
+  static func interface(
+    _ row: RowID, refusal: String?, _ condition: Reconciler.Condition?, _ statistics: Datum?
+  ) -> InterfaceRow {
     let port = condition?.attached?.port
     let status = port?.status ?? PortStatus()
-    let error = condition?.error ?? status.error ?? refusal
     let attached = port != nil
     // A port that waits for its device has a number, but clients take a number to mean that it works.
     let waits = condition?.isDevice == true && status.error != nil && status.interfaceIndex == nil
     let works = attached && !waits
-    return [
-      "ofport": Datum(Int64(works ? condition?.number ?? -1 : -1)),
-      "error": optional(error),
-      "admin_state": attached ? state(status.adminUp) : .empty,
-      "link_state": attached ? state(status.linkUp) : .empty,
-      "link_resets": attached ? Datum(status.linkResets) : .empty,
-      "link_speed": optional(status.linkSpeed),
-      "duplex": optional(status.fullDuplex.map { $0 ? "full" : "half" }),
-      "mtu": optional(status.mtu.map(Int64.init)),
-      "mac_in_use": optional(status.macAddress),
-      "ifindex": optional(status.interfaceIndex.map(Int64.init)),
-      "status": Datum(status.details),
-      "statistics": attached ? statistics ?? .empty : .empty,
-    ]
+    var wanted = InterfaceRow(uuid: row)
+    wanted.ofport = Int64(works ? condition?.number ?? -1 : -1)
+    wanted.error = condition?.error ?? status.error ?? refusal
+    wanted.adminState = attached ? (status.adminUp ? .up : .down) : nil
+    wanted.linkState = attached ? (status.linkUp ? .up : .down) : nil
+    wanted.linkResets = attached ? status.linkResets : nil
+    wanted.linkSpeed = status.linkSpeed
+    wanted.duplex = status.fullDuplex.map { $0 ? .full : .half }
+    wanted.mtu = status.mtu.map(Int64.init)
+    wanted.macInUse = status.macAddress
+    wanted.ifindex = status.interfaceIndex.map(Int64.init)
+    wanted.status = status.details
+    wanted[datum: .statistics] = attached ? statistics ?? .empty : .empty
+    return wanted
   }
 
   /// Interface.statistics under Open vSwitch's names, each reason for a drop under its own, and what the port tells of
@@ -86,8 +84,4 @@ enum StatusColumns {
   private static func sum(_ statistics: PortStatistics, _ reasons: [DropReason]) -> UInt64 {
     reasons.reduce(0) { $0 &+ statistics[$1] }
   }
-
-  private static func state(_ up: Bool) -> Datum { Datum(up ? "up" : "down") }
-  private static func optional(_ value: String?) -> Datum { value.map { Datum($0) } ?? .empty }
-  private static func optional(_ value: Int64?) -> Datum { value.map { Datum($0) } ?? .empty }
 }

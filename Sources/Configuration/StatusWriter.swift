@@ -1,5 +1,6 @@
 import Linux
 import OVSDB
+import OpenVSwitchRows
 import Ports
 
 /// Writes how the switch stands into the database: whatever differs there, in one transaction at a time.
@@ -7,8 +8,9 @@ import Ports
 /// Theory of operation. Nothing is queued. `write` computes every status column from the live state, compares with
 /// the replica, and sends the differences as one transaction guarded by the lock; what changes meanwhile is found by
 /// the next comparison, which follows the reply. Of thousands of interfaces only those are compared of which something
-/// may have changed: their rows, their ports, what the switch did about them, or their statistics. So `cur_cfg`, `ofport` and `error` of a configuration change always
-/// appear together, leftovers of an earlier run are overwritten, and the echo of an own write finds nothing to do.
+/// may have changed: their rows, their ports, what the switch did about them, or their statistics. So `cur_cfg`,
+/// `ofport` and `error` of a configuration change always appear together, leftovers of an earlier run are overwritten,
+/// and the echo of an own write finds nothing to do.
 /// Configuration changes are answered at once, link changes at most ten times per second.
 final class StatusWriter {
   static let lock = "ovs_vswitchd"
@@ -107,39 +109,33 @@ final class StatusWriter {
 
   private func differences(_ replica: Replica, _ rows: SwitchRows) -> TransactionBuilder {
     var transaction = TransactionBuilder()
-    for (table, row, columns) in wanted(replica, rows) {
-      guard let schema = replica.schema[table: table], let current = replica.row(table, row) else { continue }
-      let changed = columns.filter { column, value in
-        schema[column: column] != nil && current[column] != value
-      }
-      if !changed.isEmpty { transaction.update(schema, row, changed) }
+    if let row = replica.row(RowReference<OpenVSwitchRow>(rows.id)) {
+      let wanted = StatusColumns.root(
+        row, completed: rows.nextConfiguration, schemaVersion: replica.schema.version, system: .current)
+      transaction.update(wanted.differences(from: row), replica.schema)
+    }
+    for bridge in reconciler.desired.bridges.values {
+      let wanted = StatusColumns.bridge(bridge)
+      guard let row = replica.row(wanted.reference) else { continue }
+      transaction.update(wanted.differences(from: row), replica.schema)
+    }
+    let everything = { Set(rows.bridges.flatMap { $0.ports.flatMap { $0.interfaces.map(\.id) } }) }
+    for id in suspects ?? everything() {
+      guard let row = replica.row(RowReference<InterfaceRow>(id)), let wanted = wanted(row) else { continue }
+      transaction.update(wanted.differences(from: row), replica.schema)
     }
     return transaction
   }
 
-  private func wanted(_ replica: Replica, _ rows: SwitchRows) -> [(table: String, row: RowID, Columns)] {
-    var wanted: [(String, RowID, Columns)] = []
-    if let row = replica.row("Open_vSwitch", rows.id) {
-      let columns = StatusColumns.root(
-        row, completed: rows.nextConfiguration, schemaVersion: replica.schema.version, system: .current)
-      wanted.append(("Open_vSwitch", row.uuid, columns))
-    }
-    for bridge in reconciler.desired.bridges.values {
-      wanted.append(("Bridge", bridge.row, StatusColumns.bridge(bridge)))
-    }
-    let everything = { Set(rows.bridges.flatMap { $0.ports.flatMap { $0.interfaces.map(\.id) } }) }
-    for row in suspects ?? everything() {
-      guard let name = replica.row("Interface", row)?.string("name") else { continue }
-      let accepted = reconciler.desired.interfaces[name]?.row == row
-      // A row that the switch does not follow is not its to write.
-      guard accepted || reconciler.desired.refusals[row] != nil || suspects == nil else { continue }
-      let condition = accepted ? reconciler.condition(of: name) : nil
-      // A port has counters from the moment it is there, not from the next period on.
-      if statistics[row] == nil { statistics[row] = currentStatistics(condition) }
-      let columns = StatusColumns.interface(
-        refusal: reconciler.desired.refusals[row], condition, statistics[row])
-      wanted.append(("Interface", row, columns))
-    }
-    return wanted
+  /// Nil for a row that the switch does not follow: it is not its to write.
+  private func wanted(_ row: InterfaceRow) -> InterfaceRow? {
+    let name = row.name
+    let refusal = reconciler.desired.refusals[row.uuid]
+    let accepted = reconciler.desired.interfaces[name]?.row == row.uuid
+    guard accepted || refusal != nil || suspects == nil else { return nil }
+    let condition = accepted ? reconciler.condition(of: name) : nil
+    // A port has counters from the moment it is there, not from the next period on.
+    if statistics[row.uuid] == nil { statistics[row.uuid] = currentStatistics(condition) }
+    return StatusColumns.interface(row.uuid, refusal: refusal, condition, statistics[row.uuid])
   }
 }

@@ -1,61 +1,63 @@
 import OVSDB
+import OpenVSwitchRows
 
 /// A row's identity in the database.
 public typealias RowID = UUID
 
 /// The rows the switch follows, as a tree of plain values: Open_vSwitch → Bridge → Port → Interface.
 ///
-/// Columns hold what the database says, unjudged; `Validation` makes a `DesiredState` of them.
+/// They hold what the database says, unjudged; `Validation` makes a `DesiredState` of them. `RowReader` reads them out of
+/// the schema's rows once per change, because every comparison looks at all of them.
 public struct SwitchRows: Equatable, Sendable {
   public var id: RowID
   /// Open_vSwitch.next_cfg.
   public var nextConfiguration: Int64 = 0
   public var otherConfig: [String: String] = [:]
-  public var bridges: [BridgeRow] = []
+  public var bridges: [FollowedBridge] = []
 
   public init(id: RowID) { self.id = id }
 }
 
-public struct BridgeRow: Equatable, Sendable {
+public struct FollowedBridge: Equatable, Sendable {
   public var id: RowID
   public var name: String
-  /// "standalone", "secure" or nil, which means the former.
-  public var failMode: String?
+  /// Nil means standalone.
+  public var failMode: BridgeRow.FailMode?
   /// By table number.
-  public var flowTables: [Int64: FlowTableRow] = [:]
+  public var flowTables: [Int64: FollowedFlowTable] = [:]
   public var otherConfig: [String: String] = [:]
-  public var ports: [PortRow] = []
+  public var ports: [FollowedPort] = []
 
-  public init(id: RowID, name: String, ports: [PortRow] = []) {
+  public init(id: RowID, name: String, ports: [FollowedPort] = []) {
     self.id = id
     self.name = name
     self.ports = ports
   }
 }
 
-public struct FlowTableRow: Equatable, Sendable {
+public struct FollowedFlowTable: Equatable, Sendable {
   /// The most flows the table may hold; nil: any number.
   public var limit: Int64?
-  /// "evict", "refuse" or nil, which means the latter.
-  public var overflowPolicy: String?
+  /// Nil means refuse.
+  public var overflowPolicy: FlowTableRow.OverflowPolicy?
 }
 
-public struct PortRow: Equatable, Sendable {
+public struct FollowedPort: Equatable, Sendable {
   public var id: RowID
   public var name: String
   public var tag: Int64?
   public var trunks: [Int64] = []
-  public var vlanMode: String?
-  public var interfaces: [InterfaceRow] = []
+  public var vlanMode: PortRow.VlanMode?
+  public var interfaces: [FollowedInterface] = []
 
-  public init(id: RowID, name: String, interfaces: [InterfaceRow] = []) {
+  public init(id: RowID, name: String, interfaces: [FollowedInterface] = []) {
     self.id = id
     self.name = name
     self.interfaces = interfaces
   }
 }
 
-public struct InterfaceRow: Equatable, Sendable {
+public struct FollowedInterface: Equatable, Sendable {
   public var id: RowID
   public var name: String
   public var type: String = ""

@@ -1,4 +1,5 @@
 import Datapath
+import OpenVSwitchRows
 import Packet
 import Ports
 
@@ -34,14 +35,14 @@ struct Validation {
   }
 
   private struct Candidate {
-    let bridge: BridgeRow
-    let port: PortRow
-    let interface: InterfaceRow
+    let bridge: FollowedBridge
+    let port: FollowedPort
+    let interface: FollowedInterface
   }
 
   private init(runDirectory: String) { self.runDirectory = runDirectory }
 
-  private mutating func accept(_ row: BridgeRow) {
+  private mutating func accept(_ row: FollowedBridge) {
     if let other = state.bridges[row.name] {
       state.warnings.append(
         "bridge \(row.name): row \(row.id) is ignored, \(other.row) has that name already")
@@ -102,17 +103,17 @@ struct Validation {
     for claim in claims { holders[claim] = (interface.name, interface.bridge) }
   }
 
-  static func vlan(_ port: PortRow) throws(ConfigurationError) -> VLANConfiguration {
+  static func vlan(_ port: FollowedPort) throws(ConfigurationError) -> VLANConfiguration {
     for vlan in [port.tag].compactMap({ $0 }) + port.trunks where !(0...4095).contains(vlan) {
       throw ConfigurationError("port \(printable(port.name)): VLAN \(vlan) is outside 0 to 4095")
     }
     var mode: VLANConfiguration.Mode?
-    if let text = port.vlanMode {
-      mode = VLANConfiguration.Mode(rawValue: text)
+    if let wanted = port.vlanMode {
+      mode = VLANConfiguration.Mode(rawValue: wanted.text)
       if mode == nil {
         let known = VLANConfiguration.Mode.allCases.map(\.rawValue).joined(separator: ", ")
         throw ConfigurationError(
-          "port \(printable(port.name)): vlan_mode \"\(printable(text))\" is not one this switch has: \(known)"
+          "port \(printable(port.name)): vlan_mode \"\(printable(wanted.text))\" is not one this switch has: \(known)"
         )
       }
     }
@@ -120,7 +121,7 @@ struct Validation {
       mode: mode, tag: port.tag.map { Int($0) }, trunks: Set(port.trunks.map { Int($0) }))
   }
 
-  private static func number(_ row: InterfaceRow, _ configuration: PortConfiguration, bridge: String)
+  private static func number(_ row: FollowedInterface, _ configuration: PortConfiguration, bridge: String)
     -> NumberRequest
   {
     if configuration.kind == .internal, row.name == bridge { return .local }

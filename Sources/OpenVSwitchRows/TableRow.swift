@@ -33,20 +33,23 @@ extension TableRow {
 
   /// The column's value; its default when the row does not have the column.
   public subscript<Value: ColumnValue>(column: Column) -> Value {
-    get { Value(datum(column)) }
-    set { columns[column.rawValue] = newValue.datum }
+    get { Value(self[datum: column]) }
+    set { self[datum: column] = newValue.datum }
   }
 
   /// The column as it travels; empty when the row does not have it.
-  public func datum(_ column: Column) -> Datum { columns[column.rawValue] ?? .empty }
+  public subscript(datum column: Column) -> Datum {
+    get { columns[column.rawValue] ?? .empty }
+    set { columns[column.rawValue] = newValue }
+  }
 
   /// The columns that `current` has otherwise: what remains to be written.
   public func differences(from current: Self) -> Self {
     Self(uuid: uuid, columns: columns.filter { current.columns[$0.key] ?? .empty != $0.value })
   }
 
-  /// The table with some of its columns, for `Client.tables`.
-  public static func selecting(_ columns: Column...) -> (table: String, columns: [String]) {
+  /// The table with some of its columns, as `Client.tables` wants them.
+  public static func selecting(_ columns: Column...) -> (String, [String]) {
     (table, columns.map(\.rawValue))
   }
 }

@@ -102,7 +102,7 @@ import Testing
     return wanted
   }
 
-  private static func randomPort(_ name: String, _ random: inout SeededRandom) -> PortRow {
+  private static func randomPort(_ name: String, _ random: inout SeededRandom) -> FollowedPort {
     // Mostly the same type, so that states resemble each other.
     let usual = name.hasPrefix("eth") ? "" : name.hasPrefix("tap") ? "tap" : "vhost-user"
     let type = Int.random(in: 0..<5, using: &random) == 0 ? types.randomElement(using: &random) : usual

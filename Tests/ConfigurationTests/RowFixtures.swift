@@ -1,5 +1,6 @@
 import Seeded
 import OVSDB
+import OpenVSwitchRows
 
 @testable import Configuration
 
@@ -10,8 +11,8 @@ func rowID(_ kind: String, _ name: String) -> RowID {
   return UUID(high: high, low: 0x8000_0000_0000_0000)
 }
 
-func interface(_ name: String, _ type: String = "", _ options: [String: String] = [:]) -> InterfaceRow {
-  InterfaceRow(id: rowID("interface", name), name: name, type: type, options: options)
+func interface(_ name: String, _ type: String = "", _ options: [String: String] = [:]) -> FollowedInterface {
+  FollowedInterface(id: rowID("interface", name), name: name, type: type, options: options)
 }
 
 /// A port with one interface of its name.
@@ -19,22 +20,24 @@ func port(
   _ name: String, _ type: String = "", options: [String: String] = [:], tag: Int64? = nil,
   trunks: [Int64] = [],
   mode: String? = nil
-) -> PortRow {
-  var port = PortRow(id: rowID("port", name), name: name, interfaces: [interface(name, type, options)])
+) -> FollowedPort {
+  var port = FollowedPort(id: rowID("port", name), name: name, interfaces: [interface(name, type, options)])
   port.tag = tag
   port.trunks = trunks
-  port.vlanMode = mode
+  port.vlanMode = mode.map(PortRow.VlanMode.init)
   return port
 }
 
 /// A bridge with its local port.
-func bridge(_ name: String, _ ports: [PortRow] = [], _ otherConfig: [String: String] = [:]) -> BridgeRow {
-  var bridge = BridgeRow(id: rowID("bridge", name), name: name, ports: [port(name, "internal")] + ports)
+func bridge(_ name: String, _ ports: [FollowedPort] = [], _ otherConfig: [String: String] = [:])
+  -> FollowedBridge
+{
+  var bridge = FollowedBridge(id: rowID("bridge", name), name: name, ports: [port(name, "internal")] + ports)
   bridge.otherConfig = otherConfig
   return bridge
 }
 
-func rows(_ bridges: BridgeRow...) -> SwitchRows {
+func rows(_ bridges: FollowedBridge...) -> SwitchRows {
   var rows = SwitchRows(id: rowID("root", ""))
   rows.bridges = bridges
   return rows

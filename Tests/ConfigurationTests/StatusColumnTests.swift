@@ -1,5 +1,6 @@
 import JSONRPC
 import OVSDB
+import OpenVSwitchRows
 import Ports
 import Testing
 
@@ -18,17 +19,16 @@ import Testing
     port.status.details = ["driver_name": "veth"]
     let condition = Reconciler.Condition(
       number: 3, error: nil, isDevice: true, attached: (PortID(index: 0), port))
-    let columns = StatusColumns.interface(refusal: nil, condition, StatusColumns.statistics(PortStatistics()))
-    #expect(columns["ofport"] == Datum(3))
-    #expect(columns["error"] == .empty)
-    #expect(columns["admin_state"]?.string == "up" && columns["link_state"]?.string == "down")
-    #expect(columns["link_speed"]?.integer == 10_000_000_000 && columns["duplex"]?.string == "full")
-    #expect(columns["mtu"]?.integer == 1500 && columns["ifindex"]?.integer == 7)
-    #expect(columns["mac_in_use"]?.string == "52:54:00:00:00:01")
-    #expect(columns["status"]?.stringMap == ["driver_name": "veth"])
-    let keys: [String] =
-      columns["statistics"]?.keys.compactMap { if case .string(let key) = $0 { key as String? } else { nil } }
-      ?? []
+    let row = StatusColumns.interface(
+      .zero, refusal: nil, condition, StatusColumns.statistics(PortStatistics()))
+    #expect(row.ofport == 3)
+    #expect(row.columns["error"] == .empty)
+    #expect(row.adminState == .up && row.linkState == .down)
+    #expect(row.linkSpeed == 10_000_000_000 && row.duplex == .full)
+    #expect(row.mtu == 1500 && row.ifindex == 7)
+    #expect(row.macInUse == "52:54:00:00:00:01")
+    #expect(row.status == ["driver_name": "veth"])
+    let keys = row.statistics.keys
     for key in [
       "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "rx_dropped", "tx_dropped", "rx_errors",
       "tx_errors",
@@ -40,11 +40,12 @@ import Testing
 
   @Test func aFailedPortShowsWhyAndNothingElse() {
     let condition = Reconciler.Condition(number: nil, error: "no such device", isDevice: true, attached: nil)
-    let columns = StatusColumns.interface(refusal: nil, condition, nil)
-    #expect(columns["ofport"] == Datum(-1))
-    #expect(columns["error"]?.string == "no such device")
-    for column in columns.keys where !["ofport", "error"].contains(column) {
-      #expect(columns[column]?.isEmpty == true, "\(column)")
+    let row = StatusColumns.interface(.zero, refusal: nil, condition, nil)
+    #expect(row.ofport == -1)
+    #expect(row.error == "no such device")
+    #expect(row.columns.count == 12)
+    for (column, value) in row.columns where !["ofport", "error"].contains(column) {
+      #expect(value.isEmpty, "\(column)")
     }
   }
 
@@ -53,27 +54,29 @@ import Testing
     port.status.error = "there is no network device eth1"
     let condition = Reconciler.Condition(
       number: 3, error: nil, isDevice: true, attached: (PortID(index: 0), port))
-    let columns = StatusColumns.interface(refusal: nil, condition, nil)
-    #expect(columns["ofport"] == Datum(-1))
-    #expect(columns["error"]?.string == "there is no network device eth1")
+    let row = StatusColumns.interface(.zero, refusal: nil, condition, nil)
+    #expect(row.ofport == -1)
+    #expect(row.error == "there is no network device eth1")
   }
 
   @Test func aRefusedRowShowsTheReason() {
-    let columns = StatusColumns.interface(refusal: "bonding is not supported", nil, nil)
-    #expect(columns["ofport"] == Datum(-1) && columns["error"]?.string == "bonding is not supported")
+    let row = StatusColumns.interface(.zero, refusal: "bonding is not supported", nil, nil)
+    #expect(row.ofport == -1 && row.error == "bonding is not supported")
   }
 
   @Test func whatTheStartScriptWroteStays() {
     let system = SystemIdentity(osRelease: "NAME=\"Some OS\"\nID=some\nVERSION_ID=\"12\"\n")
     #expect(system.type == "some" && system.version == "12")
-    let empty = ReplicaRow(uuid: .zero, columns: [:])
+    let empty = OpenVSwitchRow(uuid: .zero)
     let fresh = StatusColumns.root(empty, completed: 4, schemaVersion: "8.3.0", system: system)
-    #expect(fresh["cur_cfg"] == Datum(4) && fresh["system_type"]?.string == "some")
-    #expect(fresh["db_version"]?.string == "8.3.0" && fresh["ovs_version"]?.isEmpty == false)
-    let row = ReplicaRow(uuid: .zero, columns: ["system_type": Datum("mine"), "ovs_version": Datum("3.1")])
+    #expect(fresh.curCfg == 4 && fresh.systemType == "some")
+    #expect(fresh.dbVersion == "8.3.0" && fresh.ovsVersion?.isEmpty == false)
+    var row = OpenVSwitchRow(uuid: .zero)
+    row.systemType = "mine"
+    row.ovsVersion = "3.1"
     let kept = StatusColumns.root(row, completed: 4, schemaVersion: "8.3.0", system: system)
-    #expect(
-      kept["system_type"] == nil && kept["ovs_version"] == nil && kept["system_version"]?.string == "12")
+    #expect(kept.columns["system_type"] == nil && kept.columns["ovs_version"] == nil)
+    #expect(kept.systemVersion == "12")
   }
 }
 

@@ -124,7 +124,7 @@ import Testing
 
   @Test(arguments: ["0", "0:", ":1", "a:1", "0:-1", "0:1:2", "0:99999999999999999999", "0:1;1:2"])
   func anAffinityThatMakesNoSenseIsIgnored(text: String) {
-    var row = InterfaceRow(id: rowID("interface", "t"), name: "t")
+    var row = FollowedInterface(id: rowID("interface", "t"), name: "t")
     row.otherConfig = ["pmd-rxq-affinity": text]
     let (affinity, problem) = InterfaceConfiguration.affinity(row, cpus: [1])
     #expect(affinity.isEmpty)
@@ -132,7 +132,7 @@ import Testing
   }
 
   @Test func anAffinityIsRead() {
-    var row = InterfaceRow(id: rowID("interface", "t"), name: "t")
+    var row = FollowedInterface(id: rowID("interface", "t"), name: "t")
     row.otherConfig = ["pmd-rxq-affinity": "0:3, 1:5"]
     #expect(InterfaceConfiguration.affinity(row, cpus: [3, 5]).cpus == [0: 3, 1: 5])
     #expect(InterfaceConfiguration.affinity(row, cpus: [3, 5]).problem == nil)

@@ -77,7 +77,7 @@ import Testing
     var written = Row()
     written[keyPath: property] = value
     #expect(written.columns == [column.rawValue: datum], sourceLocation: location)
-    #expect(written.datum(column) == datum, sourceLocation: location)
+    #expect(written[datum: column] == datum, sourceLocation: location)
     let schema = try #require(SchemaTests.schema[table: Row.table]?[column: column.rawValue])
     #expect(throws: Never.self, sourceLocation: location) { try schema.type.check(datum) }
     let read = Row(ReplicaRow(uuid: written.uuid, columns: [column.rawValue: datum]))
