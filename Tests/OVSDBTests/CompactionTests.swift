@@ -35,7 +35,7 @@ import Testing
 
   @Test(arguments: 0..<4)
   func `At every moment of a compaction the file has all that was acknowledged`(seed: UInt64) throws {
-    var generator = OperationGenerator(SeededRandom(seed: seed))
+    var generator = RandomOperations(seed: seed, try testSchema())
     let client = TestClient(try server.connect(), loop)
     var random = SeededRandom(seed: seed + 100)
     var begun = 0

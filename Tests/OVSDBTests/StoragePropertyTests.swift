@@ -18,7 +18,7 @@ import Testing
       }
     }
     var random = SeededRandom(seed: seed)
-    var generator = OperationGenerator(SeededRandom(seed: seed + 50))
+    var generator = RandomOperations(seed: seed + 50, try testSchema())
     var database = try open()
     var model = Model(database.schema)
     for step in 0..<300 {
