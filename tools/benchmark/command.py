@@ -10,9 +10,10 @@ import time
 import traceback
 
 from . import report
+from .databases import Switchdbd
 from .host import REPOSITORY, BenchError, Host, RowTimeout, command
 from .measurement import Bench, Series, say
-from .rows import ROWS
+from .rows import DATABASE_ROWS, ROWS
 from .switches import Switchd
 
 # Words for single rows of `datapath`.
@@ -26,8 +27,8 @@ hugepages, namespaces and files only while it runs."""
 
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="tools/bench", description=DESCRIPTION)
-    parser.add_argument("what", choices=["datapath", *SHORT],
-                        help="datapath: every row; start, idle, ports: that row of it only")
+    parser.add_argument("what", choices=["datapath", "db", *SHORT],
+                        help="datapath, db: every row; start, idle, ports: that row of datapath only")
     parser.add_argument("--only", nargs="+", metavar="ROW", help="only these rows")
     parser.add_argument("--list", action="store_true", help="print the rows, and measure nothing")
     parser.add_argument("--runs", type=int, default=5, help="runs of each switch, row and distance (default: 5)")
@@ -37,12 +38,13 @@ def parse(arguments):
     options = parser.parse_args(arguments)
     if options.runs < 1 or options.seconds <= 0:
         parser.error("--runs and --seconds must be above 0")
-    names = options.only or SHORT.get(options.what) or [row.name for row in ROWS]
-    known = {row.name for row in ROWS}
+    rows = DATABASE_ROWS if options.what == "db" else ROWS
+    names = options.only or SHORT.get(options.what) or [row.name for row in rows]
+    known = {row.name for row in rows}
     unknown = [name for name in names if name not in known]
     if unknown:
-        parser.error(f"there is no row {unknown[0]}; there are {', '.join(row.name for row in ROWS)}")
-    options.rows = [row for row in ROWS if row.name in names]
+        parser.error(f"there is no row {unknown[0]}; there are {', '.join(row.name for row in rows)}")
+    options.rows = [row for row in rows if row.name in names]
     return options
 
 
@@ -71,8 +73,9 @@ def run(options):
     results = []
     with Host(keep_logs=options.output / "logs") as host:
         say("bench: building")
-        Switchd.programs = host.build_switchd()
-        host.reserve_hugepages()
+        Switchd.programs = Switchdbd.programs = host.build_switchd()
+        if options.what != "db":
+            host.reserve_hugepages()
         for row in options.rows:
             results.append((row, *measure(host, row, options)))
             # After each row, so that an interrupted run leaves what it has.

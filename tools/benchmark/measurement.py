@@ -22,6 +22,7 @@ METRICS = {
     "p50_ns": Metric("one-way latency, median", "ns", "lower"),
     "p99_ns": Metric("one-way latency, 99th percentile", "ns", "lower"),
     "cpu": Metric("processor time", "% of a core", "lower"),
+    "tps": Metric("transactions", "a second", "higher"),
     "seconds": Metric("time", "s", "lower"),
     "memory": Metric("resident memory", "MiB", "lower"),
     "missing": Metric("frames that were lost", "frames", "lower"),

@@ -1,8 +1,9 @@
-"""The table of scenarios: what `tools/bench datapath --list` prints, in the order they run."""
+"""The tables of scenarios: what `tools/bench datapath --list` and `tools/bench db --list` print, in the order they run."""
 
 import dataclasses
 
 from . import rows_control as control
+from . import rows_db as db
 from . import rows_flows as flows
 from . import rows_tcp as tcp
 from . import rows_vhost as vhost
@@ -49,4 +50,13 @@ ROWS = [
         flows.churn_goals),
     Row("normal-only", "64 B and 1,518 B, only the flow NORMAL", "the build in $SWITCHD_BASELINE", flows.normal,
         flows.normal_goals),
+]
+
+DATABASE_ROWS = [
+    Row("single", "Small transactions, one client, one at a time", "ovsdb-server", db.single, db.single_goals),
+    Row("pipelined", "Small transactions, 16 clients, 32 of each under way", "ovsdb-server", db.pipelined,
+        db.pipelined_goals),
+    Row("durable", "Durable transactions, 16 clients", "ovsdb-server", db.durable, db.durable_goals),
+    Row("bulk", "10,000 ports and interfaces: inserted, monitored, opened", "ovsdb-server", db.bulk, db.bulk_goals),
+    Row("followers", "100 changes reaching 50 monitors", "ovsdb-server", db.followers, db.followers_goals),
 ]
