@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "calls.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -8,6 +9,8 @@
 _Static_assert(sizeof(struct cl_mmsghdr) == sizeof(struct mmsghdr), "layout of mmsghdr");
 
 int cl_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int cl_find(int directory, const char *name) { return openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC); }
 
 int cl_memfd_create(const char *name, unsigned int flags) { return memfd_create(name, flags); }
 

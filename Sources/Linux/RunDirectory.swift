@@ -74,6 +74,7 @@ public func checkWritable(directory path: String, _ purpose: String) throws(Syst
       + "change its owner, choose another directory, or start with --user=\(owner)", code: 0)
 }
 
-private func accountName(_ user: uid_t) -> String {
+/// The user's name, or number if it has none.
+func accountName(_ user: uid_t) -> String {
   getpwuid(user).map { String(cString: $0.pointee.pw_name) } ?? String(user)
 }

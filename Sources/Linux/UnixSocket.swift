@@ -40,6 +40,18 @@ public enum UnixSocket {
     return socket
   }
 
+  /// The same, but refuses to follow a symbolic link of somebody who is neither root nor the user we are, on the way or
+  /// at its end: what listens where that leads may be meant for us alone.
+  public static func connect(trusted path: String) throws(SystemError) -> FileDescriptor {
+    let action = "connect to \(path)"
+    let file = try TrustedPath.find(path, action)
+    let socket = try make(action)
+    try withAddress("/proc/self/fd/\(file.raw)", action) { address, length in
+      Glibc.connect(socket.raw, address, length)
+    }
+    return socket
+  }
+
   /// Two connected, non-blocking ends; the caller owns both numbers.
   public static func pair() throws(SystemError) -> (Int32, Int32) {
     let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)

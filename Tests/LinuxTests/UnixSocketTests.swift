@@ -56,6 +56,35 @@ import Testing
     }
   }
 
+  /// As the kernel walks it: links of ours are followed, absolute and relative ones, in the middle and at the end.
+  @Test func aTrustedPathIsWalkedAsAnyOther() throws {
+    let listener = try UnixSocket.listen("\(directory)/a")
+    func reaches(_ path: String) throws -> Bool {
+      let client = try UnixSocket.connect(trusted: path)
+      let isConnected = try UnixSocket.accept(listener.raw) != nil
+      withExtendedLifetime(client.raw) {}
+      return isConnected
+    }
+    let name = directory.dropFirst("/tmp/".count)
+    for target in ["a", "\(directory)/a", "../\(name)//./a"] {
+      symlink(target, "\(directory)/b")
+      #expect(try reaches("\(directory)/b"), "\(target)")
+      unlink("\(directory)/b")
+    }
+    symlink(".", "\(directory)/b")
+    #expect(try reaches("\(directory)/b/b/./a"))
+    unlink("\(directory)/b")
+    // Round and round, and to nothing.
+    for (target, code) in [("b", ELOOP), ("c", ENOENT)] {
+      symlink(target, "\(directory)/b")
+      let error = #expect(throws: SystemError.self) {
+        _ = try UnixSocket.connect(trusted: "\(self.directory)/b")
+      }
+      #expect(error?.code == code)
+      unlink("\(directory)/b")
+    }
+  }
+
   @Test func aPathIsNeverCutShort() throws {
     let long = "\(directory)/" + String(repeating: "x", count: 200)
     let error = #expect(throws: SystemError.self) { _ = try UnixSocket.listen(long) }

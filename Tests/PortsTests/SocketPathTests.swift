@@ -81,4 +81,32 @@ import VirtioTesting
     #expect(String(status.st_mode & 0o777, radix: 8) == mode.dropFirst())
     harness.port.close()
   }
+
+  /// A link to QEMU's socket, or to its directory.
+  @Test(.enabled(if: getuid() == 0, "needs root"), arguments: [false, true], [true, false])
+  func `Row 12: a port that connects follows no link of a stranger`(isDirectory: Bool, isForeign: Bool) throws
+  {
+    let (directory, elsewhere) = (ScratchDirectory(), ScratchDirectory())
+    let owner = try UnixSocket.listen("\(elsewhere.path)/qemu")
+    let link = "\(directory.path)/link"
+    #expect(symlink(isDirectory ? elsewhere.path : "\(elsewhere.path)/qemu", link) == 0)
+    if isForeign { #expect(lchown(link, 65_534, 65_534) == 0) }
+
+    let loop = try EventLoop()
+    let configuration = PortConfiguration(
+      name: "vm", kind: .vhostUserClient,
+      options: ["vhost-server-path": isDirectory ? "\(link)/qemu" : link], runDirectory: directory.path)
+    let harness = try PortHarness(try VhostUserPort(configuration, loop: loop), loop)
+    let accepted = try UnixSocket.accept(owner.raw)
+    let isConnected = accepted != nil
+    #expect(isConnected == !isForeign)
+    #expect((harness.port.status.error?.contains("symbolic link of nobody") == true) == isForeign)
+    _ = consume accepted
+    // It tries again, and finds the link changed.
+    if isForeign {
+      #expect(lchown(link, 0, 0) == 0)
+      #expect(harness.wait { harness.port.status.details["status"] != "disconnected" })
+    }
+    harness.port.close()
+  }
 }

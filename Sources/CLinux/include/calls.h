@@ -12,6 +12,7 @@ struct cl_mmsghdr {
 };
 
 int cl_accept(int listener);                     // close-on-exec, non-blocking
+int cl_find(int directory, const char *name);    // the file or link itself (O_PATH), not opened, close-on-exec
 int cl_memfd_create(const char *name, unsigned int flags);
 int cl_receive_many(int socket, struct cl_mmsghdr *messages, unsigned int count);  // without blocking
 int cl_send_many(int socket, struct cl_mmsghdr *messages, unsigned int count);     // without blocking

@@ -174,7 +174,7 @@ public final class VhostUserPort: Port {
 
   private func connect() {
     do {
-      let connection = try UnixSocket.connect(options.socket)
+      let connection = try UnixSocket.connect(trusted: options.socket)
       begin(Connection(connection))
     } catch {
       // That nobody listens yet is what this role is for.
