@@ -7,12 +7,10 @@ import VirtioTesting
 // SECURITY: what a front-end says, it can say for ever.
 extension System {
   @Suite struct Repetition {
-    /// How often each message is sent; in a debug build, which is far slower, less often.
-    #if DEBUG
-      private static let count = 3000
-    #else
-      private static let count = 1_000_000
-    #endif
+    /// How often each message is sent. The whole proof takes some minutes, and release builds of switch and test:
+    ///
+    ///     SWITCHD_REPETITIONS=1000000 swift test -c release -Xswiftc -enable-testing --filter Repetition
+    private static let count = getenv("SWITCHD_REPETITIONS").flatMap { Int(String(cString: $0)) } ?? 3000
 
     @Test func `Row 4: messages without end leave descriptors and memory of the switch flat`() throws {
       try withLab { lab in
@@ -23,6 +21,7 @@ extension System {
         try frontEnd.start(driver)
         try frontEnd.send(.setStatus, littleEndian(15 as UInt64))
         let process = try #require(lab.switchd?.pid)
+        let beginning = try Footprint(of: process)
         for kind in Self.kinds(driver) {
           // The first round lets buffers grow to the size they will have.
           try say(kind, 500, frontEnd)
@@ -33,6 +32,8 @@ extension System {
           #expect(after.mappings == before.mappings, "\(kind.name)")
           #expect(after.kilobytes < before.kilobytes + 1024, "\(kind.name): \(before), then \(after)")
         }
+        let kinds = Self.kinds(driver).count
+        print("\(Self.count) of each of \(kinds) messages: \(beginning), then \(try Footprint(of: process))")
         #expect(!lab.log.contains("was disconnected"))
       }
     }
