@@ -95,7 +95,7 @@ final class Testpmd {
 
   private func answer(_ line: String, within seconds: Double) throws -> String {
     var text = ""
-    try eventually("testpmd answered '\(line)'", within: seconds) {
+    try eventually("testpmd answered '\(line)'", within: seconds, pause: 5000) {
       guard program.isRunning else { throw HarnessError("testpmd ended at '\(line)': \(log)") }
       text = String(decoding: Array(log.utf8).dropFirst(mark), as: UTF8.self)
       return text.hasSuffix("testpmd> ")

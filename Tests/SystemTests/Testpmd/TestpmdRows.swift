@@ -40,7 +40,7 @@ struct TestpmdRow: CustomTestStringConvertible {
   static let all = [
     TestpmdRow(.connects, [.inOrder, .mergeable], 1, 256, .mac, .txonly),
     TestpmdRow(.listens, [.vectorized], 1, 1024, .io, .rxonly),
-    TestpmdRow(.connects, [.packed, .inOrder, .vectorized], 1, 64, .flowgen, .mac),
+    TestpmdRow(.connects, [.packed, .inOrder, .vectorized], 1, 64, .rxonly, .mac),
     TestpmdRow(.listens, [.packed, .mergeable], 1, 256, .rxonly, .txonly),
     TestpmdRow(.connects, [.mergeable], 1, 64, .flowgen, .io, .txonly),
     TestpmdRow(.listens, [.packed, .inOrder, .mergeable], 1, 1024, .mac, .flowgen),
@@ -48,9 +48,15 @@ struct TestpmdRow: CustomTestStringConvertible {
     TestpmdRow(.listens, [.inOrder], 4, 64, .rxonly, .mac),
     TestpmdRow(.connects, [.packed], 4, 256, .flowgen, .rxonly),
     TestpmdRow(.listens, [.packed, .inOrder, .vectorized], 4, 256, .io, .txonly),
-    TestpmdRow(.connects, [.vectorized], 4, 1024, .mac, .rxonly),
+    TestpmdRow(.connects, [.vectorized], 4, 1024, .mac, .flowgen),
     TestpmdRow(.listens, [.inOrder, .mergeable], 4, 1024, .flowgen),
   ]
+
+  /// Whether frames have to be sent before any port of the same testpmd was in mode flowgen.
+  ///
+  /// DPDK 22.11's vector code for packed rings does not write the offload header where the descriptor says it is, but as
+  /// many bytes before: the switch finds what the buffer held before, and that is no header where flowgen had it.
+  var precedesFlowgen: Bool { device.isPacked && device.isVectorized }
 
   /// Those that listen come first: they can start before the switch.
   static func reconnecting(queues: Int) -> [TestpmdRow] {

@@ -32,7 +32,8 @@ extension System {
       let rows = TestpmdRow.all.filter { $0.device.queues == queues }
       try withLab { lab in
         let pairs = try TestpmdPairs(lab, rows)
-        for (index, row) in rows.enumerated() {
+        func run(_ index: Int) throws {
+          let row = rows[index]
           try Matrix.check(TestpmdPairs.frontEnd, row.features) {
             do {
               try pairs.checkNegotiation(index)
@@ -40,6 +41,7 @@ extension System {
             } catch { throw HarnessError("\(row.testDescription): \(error)") }
           }
         }
+        for index in rows.indices where rows[index].precedesFlowgen { try run(index) }
         // Rings that were stopped and started go on where they were.
         try pairs.testpmd.ask("port stop all")
         try pairs.testpmd.ask("port start all")
@@ -47,6 +49,7 @@ extension System {
           try pairs.awaitLinks(index)
           try pairs.run(index, .mac)
         }
+        for index in rows.indices where !rows[index].precedesFlowgen { try run(index) }
         #expect(try pairs.testpmd.quit() == 0)
       }
     }
