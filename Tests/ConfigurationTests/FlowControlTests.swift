@@ -78,7 +78,7 @@ final class FlowControlTests {
   }
 
   @Test func `A long dump is written in parts, in order, and only so many at once`() throws {
-    let count = 10_000
+    let count = 5000
     let lines = (0..<count).map { "table=1,priority=\($0),actions=drop" }
     #expect(try ask("flow/mod", ["br0", "--bundle"] + lines) == "")
     var answers: [String] = []

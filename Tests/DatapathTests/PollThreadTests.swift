@@ -76,7 +76,7 @@ import Testing
     nonisolated(unsafe) let lock = bench.datapath.ports[1]!.entry(isInterim: false).slot.pointee.transmitLock(
       0)
     nonisolated(unsafe) let counters = (0..<2).map { bench.datapath.threads.counters(of: $0) }
-    for round in 0..<20 {
+    for round in 0..<8 {
       let (old, new) = (round % 2, 1 - round % 2)
       bench.datapath.setAffinity([0: old], of: bench.ports[0].id)
       while lock.pointee.exchange(true, ordering: .acquiring) {}

@@ -140,9 +140,9 @@ import VirtioTesting
       try migration.startLogging()
       #expect(migration.guest.port.status.details["dirty_logging"] == "true")
       var received = 0
-      for _ in 0..<12 { received += try migration.exchange() }
-      #expect(received > 12 && migration.changes > 24)
-      #expect(migration.guest.harness.counters[.receivedFrames] > 12)
+      for _ in 0..<6 { received += try migration.exchange() }
+      #expect(received > 6 && migration.changes > 12)
+      #expect(migration.guest.harness.counters[.receivedFrames] > 6)
       #expect(migration.guest.harness.counters[.untranslated] == 0)
     }
   }

@@ -95,11 +95,12 @@ final class VhostUserGuest {
       iommu: mode)
   }
 
-  /// Lets port and front-end talk until neither has anything to say, which concerns translations mostly.
+  /// Lets port and front-end talk until neither has anything to say, which concerns translations mostly. Both are on
+  /// this thread: what one has said is there for the other at once.
   func settle() throws {
     var quiet = 0
     while quiet < 2 {
-      harness.turn()
+      loop.turn(atMostMilliseconds: 0)
       quiet = try frontEnd.serveBackEnd() > 0 ? 0 : quiet + 1
     }
   }

@@ -82,7 +82,7 @@ import VirtioTesting
 /// The attacking guest's threads: one offers frames without end, the other rewrites descriptors, tables, offload headers
 /// and frames, whatever the switch is doing with them.
 private final class Attack {
-  static let writes = 400_000
+  static let writes = 100_000
   private static let buffers = 32
   private static let heads = 64
 
