@@ -125,6 +125,12 @@ let package = Package(
   cLanguageStandard: .gnu17
 )
 
+// Names of targets to do without: tools/test has what a sanitizer would tell nothing about neither built nor run.
+if let names = Context.environment["SWITCHD_WITHOUT"]?.split(separator: " ").map(String.init) {
+  package.targets.removeAll { names.contains($0.name) }
+  package.products.removeAll { names.contains($0.name) }
+}
+
 // Links only with libFuzzer, as tools/fuzz/run does.
 if Context.environment["SWITCHD_FUZZER"] != nil {
   package.targets.append(
