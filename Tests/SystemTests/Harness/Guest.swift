@@ -85,7 +85,7 @@ final class Guest: Station {
   func ping(_ address: String, count: Int, size: Int) throws -> Output {
     // busybox knows no fraction of a second between pings, so each is a run of its own.
     try run(
-      "i=0; while [ $i -lt \(count) ]; do ping -W 2 -c 1 -s \(size) \(address) || exit 1; i=$((i+1)); done",
+      "i=0; while [ $i -lt \(count) ]; do ping -W 1 -c 1 -s \(size) \(address) || exit 1; i=$((i+1)); done",
       within: Double(count) * 3 + 10)
   }
 
@@ -139,6 +139,8 @@ final class Guest: Station {
   func signal(_ number: Int32) { program?.signal(number) }
 
   var isRunning: Bool { program?.isRunning ?? false }
+  /// What QEMU said.
+  var log: String { readFile(name + ".log") }
   /// The kernel's log.
   var console: String { readFile(name + ".console") }
 

@@ -49,7 +49,7 @@ final class Namespace {
 
   func ping(_ address: String, count: Int = 1, size: Int = 56) throws -> Output {
     try attempt(
-      ["ping", "-n", "-i", "0.05", "-W", "2", "-c", "\(count)", "-s", "\(size)", address], within: 60)
+      ["ping", "-n", "-i", "0.05", "-W", "1", "-c", "\(count)", "-s", "\(size)", address], within: 60)
   }
 }
 
@@ -84,6 +84,11 @@ struct Host: Station {
 
   func ping(_ address: String, count: Int, size: Int) throws -> Output {
     try namespace.ping(address, count: count, size: size)
+  }
+
+  /// Whether no ping comes back, of some: as it should be where `other`, or the switch, is away.
+  func misses(_ other: any Station) throws -> Bool {
+    !(try namespace.attempt(["ping", "-n", "-i", "0.05", "-W", "0.3", "-c", "3", other.address]).succeeded)
   }
 
   /// Sends no faster than this ("32mbit").

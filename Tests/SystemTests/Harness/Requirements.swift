@@ -53,6 +53,12 @@ enum Location {
   }()
 }
 
-/// All system tests: one at a time, because they share the machine's two or so processors and its kernel.
+/// All system tests but those of `GuestSystem`: one at a time, because they share the machine's two or so processors
+/// and its kernel.
 @Suite(.serialized, .needsRoot)
 enum System {}
+
+/// Tests with QEMU's guests: one at a time too, but beside the others, because they wait most of the time, for a guest
+/// that has one processor's attention at most.
+@Suite(.serialized, .needsRoot)
+enum GuestSystem {}

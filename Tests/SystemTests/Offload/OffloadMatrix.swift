@@ -116,7 +116,7 @@ final class OffloadMatrix {
     let sinks = waiting.reduce(into: [OffloadStation]()) { sinks, cell in
       if !sinks.contains(where: { $0 === cell.sink }) { sinks.append(cell.sink) }
     }
-    let deadline = now() + (incomplete < 10 ? 3 : 0.1)
+    let deadline = now() + (incomplete < 10 ? 20 : 0.1)
     while !cells[first...].allSatisfy(\.isSettled) {
       var isIdle = true
       for sink in sinks {

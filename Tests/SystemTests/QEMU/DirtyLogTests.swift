@@ -3,7 +3,7 @@ import Testing
 
 // What the switch writes into a guest's memory while the guest moves has to reach the new place too: QEMU knows of it
 // only by the dirty log.
-extension System {
+extension GuestSystem {
   @Suite(.needsGuests) struct DirtyLogs {
     /// The guest's kernel has ended, so that nobody else writes to the buffers it had ready. One that runs would hide
     /// what a log has missed, because it writes to the same pages soon after; and QEMU 7.2 loses some of what an emulated

@@ -2,7 +2,7 @@ import JSONRPC
 import Testing
 
 // The memory of a guest: that which comes while it runs, and huge pages.
-extension System {
+extension GuestSystem {
   @Suite(.needsGuests) struct GuestMemory {
     /// The kernel takes memory above 4 GiB before any below, and all of this guest's first memory is below: so its
     /// buffers are in what was plugged in.

@@ -88,14 +88,29 @@ struct PingStream {
     try eventually("a ping is answered") { readFile(log).contains("bytes from") }
   }
 
+  /// Seconds since 1970, as in what it prints.
+  static func now() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+  }
+
+  /// When pings were answered.
+  private var times: [Double] {
+    readFile(log).split(separator: "\n").filter { $0.contains("bytes from") }.compactMap {
+      Double($0.dropFirst().prefix { $0 != "]" })
+    }
+  }
+
+  func firstAnswer(after time: Double) -> Double? { times.first { $0 >= time } }
+
   /// Ends it, and sums it up for a person.
+  @discardableResult
   func end() throws -> String {
     program.signal(SIGINT)
     try program.wait()
     let lines = readFile(log).split(separator: "\n")
-    let times = lines.filter { $0.contains("bytes from") }.compactMap {
-      Double($0.dropFirst().prefix { $0 != "]" })
-    }
+    let times = times
     let gap = zip(times, times.dropFirst()).map { $1 - $0 }.max() ?? 0
     let summary = lines.first { $0.contains("packets transmitted") } ?? "no summary"
     return "longest silence \(Int(gap * 1000)) ms; \(summary)"

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 // A running guest moves from one QEMU to another, each on a port of its own.
-extension System {
+extension GuestSystem {
   @Suite(.needsGuests, .needs("ethtool")) struct Migrations {
     static let cards = [CardOptions(), CardOptions(layout: .packed, queues: 4)]
 

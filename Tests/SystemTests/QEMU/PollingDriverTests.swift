@@ -1,7 +1,7 @@
 import Testing
 
 // A guest whose driver is DPDK's: it polls, in huge pages of its own, and wants no interrupts.
-extension System {
+extension GuestSystem {
   @Suite(.takesMinutes, .needsGuests, .needs("dpdk-testpmd")) struct PollingDrivers {
     /// What testpmd loads by itself: of its drivers only those it needs.
     private static let libraries =

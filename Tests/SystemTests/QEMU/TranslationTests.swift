@@ -3,7 +3,7 @@ import Virtio
 
 // A guest whose card is behind an IOMMU: all addresses it gives the switch have to be translated, as long as the guest
 // says so and no longer.
-extension System {
+extension GuestSystem {
   @Suite(.takesMinutes, .needsGuests, .needs("ethtool")) struct Translations {
     /// The guest's kernel takes mappings back at once, or has one for all memory that stays.
     @Test(arguments: ["iommu.strict=1", "iommu=pt"])
