@@ -1,7 +1,7 @@
 import Testing
 
 // QEMU guests on vhost-user ports, in both roles, with every other kind of port.
-extension System {
+extension GuestSystem {
   @Suite(.needsGuests) struct Guests {
     @Test func `Guests in both socket roles ping and exchange TCP with each other, a TAP and a veth`() throws
     {
@@ -30,26 +30,37 @@ extension System {
       }
     }
 
-    @Test func `A guest learns its MTU from the port`() throws {
+    @Test(.needs("ethtool"))
+    func `A guest finds what its port's options say, and the row shows it coming and going`() throws {
       try withLab { lab in
-        try lab.ctl(
-          "add-port", "br0", "vm1", "--", "set", "Interface", "vm1", "type=vhost-user", "mtu_request=1400")
-        let guest = try Guest(
-          socket: lab.socket("vm1"), mac: "52:54:00:00:00:01", address: "10.0.0.1",
-          options: .init(device: ["host_mtu=1400"]))
-        try withExtendedLifetime(guest) {
-          try guest.start()
-          #expect(try guest.must("cat /sys/class/net/eth0/mtu") == "1400")
-        }
-      }
-    }
-
-    @Test func `The row shows a guest coming and going`() throws {
-      try withLab { lab in
-        let guest = try lab.addGuest("vm1")
+        var options = GuestOptions(device: ["host_mtu=1400"], queues: 2, programs: ["ethtool"])
+        let guest = try lab.addGuest(
+          "vm1", settings: ["mtu_request=1400", "options:queues=2", "options:polling=always"],
+          options: options)
+        let host = try lab.addHost("veth1")
         #expect(try lab.interface("vm1", "link_state") == "down")
+        options.queues = 4
+        let greedy = try Guest(
+          socket: lab.socket("vm1"), mac: guest.mac, address: guest.address, options: options)
+        try greedy.launch()
+        try eventually("QEMU does not get four queue pairs") { greedy.log.contains("asking more queues") }
+        greedy.kill()
+
         try guest.start()
         try eventually("the link is up") { try lab.interface("vm1", "link_state") == "up" }
+        #expect(try guest.must("cat /sys/class/net/eth0/mtu") == "1400")
+        try guest.must("ethtool -L eth0 combined 2")
+        try host.reaches(guest)
+        // Nobody has to wake a switch that never sleeps.
+        let before = try lab.statistics("vm1")
+        #expect(try host.ping(guest, count: 20).succeeded)
+        let after = try lab.statistics("vm1")
+        func sum(_ statistics: [String: Int], _ name: String) -> Int {
+          (0..<2).reduce(0) { $0 + statistics["rx_q\($1)_\(name)", default: 0] }
+        }
+        #expect(sum(after, "packets") >= sum(before, "packets") + 20)
+        #expect(sum(after, "kicks") == sum(before, "kicks"))
+        #expect(try lab.interface("vm1", "status:polling") == "always")
         guest.kill()
         try eventually("the link is down") { try lab.interface("vm1", "link_state") == "down" }
       }

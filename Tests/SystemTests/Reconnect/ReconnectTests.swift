@@ -40,16 +40,21 @@ extension System {
       try withLab { lab in
         let exchange = try Exchange(lab, kind)
         try exchange.run(rounds: 3)
+        var resumptions: [String] = []
         for (index, interruption) in (Interruption.allCases + Interruption.allCases).enumerated() {
           do {
             // With frames under way, and without.
             if index % 2 == 0 { exchange.leaveUnderWay() } else { try exchange.settle() }
-            try exchange.interrupt(interruption)
+            let bothUp = try exchange.interrupt(interruption)
+            try exchange.resume()
+            resumptions.append("\(interruption) \(Int((now() - bothUp) * 1000)) ms")
             try exchange.settle()
             try exchange.run(rounds: 3)
             try exchange.settle()
           } catch { throw HarnessError("\(kind.testDescription), \(interruption): \(error)") }
         }
+        // Shown, and not tested: a machine may be busy.
+        print("\(kind.testDescription): frames arrived after \(resumptions.joined(separator: ", "))")
       }
     }
 
@@ -72,36 +77,46 @@ extension System {
         for guest in guests { try guest.connect() }
       }
 
-      /// The first guest, the switch, or both go and come back.
-      func interrupt(_ interruption: Interruption) throws {
+      /// The first guest, the switch, or both go and come back, and are connected.
+      /// - Returns: when the last of them was up, though not connected.
+      func interrupt(_ interruption: Interruption) throws -> Double {
         let (guest, other) = (guests[0], guests[1])
         switch interruption {
         case .socketDropped:
           guest.drop()
-          try guest.connect()
         case .frontEndKilled:
           guest.die()
           try guest.boot()
-          try guest.connect()
         case .switchKilled:
           killSwitch()
           try lab.startSwitch()
-          try other.connect()
-          try guest.connect()
         case .bothRestartedSwitchFirst:
           guest.die()
           killSwitch()
           try lab.startSwitch()
-          try other.connect()
           try guest.boot()
-          try guest.connect()
         case .bothRestartedFrontEndFirst:
           killSwitch()
           guest.die()
           try guest.boot()
           try lab.startSwitch()
-          try guest.connect()
-          try other.connect()
+        }
+        let up = now()
+        if !other.isConnected { try other.connect() }
+        try guest.connect()
+        return up
+      }
+
+      /// Waits until a frame has come each way.
+      func resume() throws {
+        epoch += 1
+        var missing: Set<Int> = [0, 1]
+        try eventually("frames arrive at guests \(missing)", pause: 200) {
+          for (index, guest) in guests.enumerated() {
+            _ = guest.send(.init(epoch: epoch, pair: 0, number: 0))
+            if guest.receive().contains(where: { $0.epoch == epoch }) { missing.remove(index) }
+          }
+          return missing.isEmpty
         }
       }
 

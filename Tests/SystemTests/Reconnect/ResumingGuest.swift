@@ -50,10 +50,12 @@ final class ResumingGuest {
 
   // MARK: the connection
 
+  var isConnected: Bool { frontEnd != nil }
+
   /// Waits for the switch, and starts all rings with it.
   func connect() throws {
     var connected: ScriptedFrontEnd?
-    try eventually("\(port) and the switch are connected", within: 10) {
+    try eventually("\(port) and the switch are connected", within: 10, pause: 1000) {
       connected = role == .listens ? try listener?.accept() : try? ScriptedFrontEnd(connecting: path)
       return connected != nil
     }
