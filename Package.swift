@@ -126,7 +126,8 @@ let package = Package(
 )
 
 // Names of targets to do without: tools/test has what a sanitizer would tell nothing about neither built nor run.
-if let names = Context.environment["SWITCHD_WITHOUT"]?.split(separator: " ").map(String.init) {
+if let text = Context.environment["SWITCHD_WITHOUT"] {
+  let names = text.split(whereSeparator: \.isWhitespace).map(String.init)
   package.targets.removeAll { names.contains($0.name) }
   package.products.removeAll { names.contains($0.name) }
 }
