@@ -1,5 +1,6 @@
 import Linux
 import Glibc
+import Linux
 import Testing
 
 // `switchctl` through a link called ovs-vsctl: what libvirt, os-vif and Ansible run, waiting for the switch.
