@@ -5,10 +5,11 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-// Writes are retried with what is left, from wherever it lies by then; idle sessions keep no buffers.
+// Writes are retried with what is left, from wherever it lies by then; idle sessions keep no buffers. The authority, which
+// OpenSSL knows for verifying peers, is not sent unless that was asked for.
 static inline void co_set_modes(SSL_CTX *context) {
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                SSL_MODE_RELEASE_BUFFERS);
+                                SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
 }
 
 // Nothing is resumed: neither a cache nor tickets. No renegotiation, no compression; versions are those `excluded`

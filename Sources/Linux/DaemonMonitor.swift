@@ -50,10 +50,12 @@ final class DaemonMonitor {
     }
   }
 
-  /// The daemon is not this process: it has signals and descriptors of its own.
+  /// The daemon is not this process: it has signals and descriptors of its own. Of a crash signal it dies at once: the
+  /// handlers of Swift's runtime, which would print what nobody sees, let it live on when another process sent the signal.
   private func leave() {
     signals = nil
     parent = nil
+    for number in Self.crashes where number != SIGPIPE { signal(number, SIG_DFL) }
     var none = sigset_t()
     sigemptyset(&none)
     pthread_sigmask(SIG_SETMASK, &none, nil)
