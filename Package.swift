@@ -95,7 +95,8 @@ let package = Package(
     tests(
       "ConfigurationTests",
       [
-        "Seeded", "Configuration", "OpenVSwitchRows", "Flow", "OVSDB", "JSONRPC", "Linux", "Datapath", "Ports",
+        "Seeded", "Configuration", "OpenVSwitchRows", "Flow", "OVSDB", "JSONRPC", "Linux", "Datapath",
+        "Ports",
         "Packet",
       ]),
     .executableTarget(
@@ -132,8 +133,12 @@ if let text = Context.environment["SWITCHD_WITHOUT"] {
   package.products.removeAll { names.contains($0.name) }
 }
 
-// Links only with libFuzzer, as tools/fuzz/run does.
+// Links only with libFuzzer, as tools/fuzz/run does. A program that runs during the build would be linked with it too, so
+// what needs the generator is left out.
 if Context.environment["SWITCHD_FUZZER"] != nil {
+  let generated = ["schema-rows", "SchemaRows", "OpenVSwitchRows", "Configuration", "switchd"]
+  package.targets.removeAll { $0.type == .test || generated.contains($0.name) }
+  package.products.removeAll { $0.name == "switchd" }
   package.targets.append(
     .executableTarget(name: "switchd-fuzzer", dependencies: ["FuzzTargets"], path: "Tests/Fuzzer"))
 }

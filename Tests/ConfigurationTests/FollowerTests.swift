@@ -67,6 +67,31 @@ import Testing
     #expect(laboratory.row("Interface", "t")?.integer("ofport") == 1)
   }
 
+  /// One without the table Flow_Table, and without columns of each table the switch reads and writes.
+  @Test func anOlderSchemaIsEnough() throws {
+    let lacking: Set<String> = [
+      "flow_tables", "other_config", "system_type", "iface_types", "datapath_version", "vlan_mode",
+      "mtu_request",
+      "link_resets", "ifindex",
+    ]
+    let laboratory = try Laboratory { schema in
+      let tables = schema.tables.filter { $0.name != "Flow_Table" }.map { table in
+        TableSchema(
+          name: table.name, columns: table.columns.filter { !lacking.contains($0.name) },
+          isRoot: table.isRoot,
+          maximumRows: table.maximumRows)
+      }
+      return DatabaseSchema(name: schema.name, version: "7.0.0", tables: tables)
+    }
+    _ = laboratory.addSwitch(datapath, ports)
+    try laboratory.configure(Operations.addBridge("br0") + Operations.addPort("br0", "t", "tap"))
+    #expect(laboratory.row("Interface", "t")?.integer("ofport") == 1)
+    #expect(laboratory.row("Interface", "t")?.string("link_state") == "up")
+    #expect(laboratory.row("Bridge", "br0")?.string("datapath_id")?.count == 16)
+    #expect(laboratory.root?.string("db_version") == "7.0.0")
+    #expect(laboratory.root?.columns["system_type"] == nil)
+  }
+
   @Test func manyPortsAreTwoChanges() throws {
     _ = laboratory.addSwitch(datapath, ports)
     try laboratory.configure(Operations.addBridge("br0"))

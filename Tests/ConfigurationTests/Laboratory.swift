@@ -12,12 +12,15 @@ final class Laboratory {
   let loop: EventLoop
   let directory: String
   let user: Client
+  private let schema: (DatabaseSchema) -> DatabaseSchema
   private var server: DatabaseServer?
   private var followers: [ConfigurationFollower] = []
   /// What the user saw change, batch by batch.
   private(set) var batches: [ReplicaChanges] = []
 
-  init() throws {
+  /// - Parameter schema: makes the server's schema of this tree's.
+  init(schema: @escaping (DatabaseSchema) -> DatabaseSchema = { $0 }) throws {
+    self.schema = schema
     var template = Array("/tmp/configuration-test-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw SystemError.last("make a directory in /tmp") }
     directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -40,7 +43,7 @@ final class Laboratory {
   func startDatabase() throws {
     let server = DatabaseServer(loop)
     try server.open(file: "\(directory)/conf.db") { () throws(StorageError) in
-      try SchemaFile.read(Self.schemaPath)
+      schema(try SchemaFile.read(Self.schemaPath))
     }
     try server.listen(on: .listenUnix(path: "\(directory)/db.sock"))
     self.server = server

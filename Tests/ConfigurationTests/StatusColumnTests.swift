@@ -64,6 +64,24 @@ import Testing
     #expect(row.ofport == -1 && row.error == "bonding is not supported")
   }
 
+  /// What is not monitored would be written again and again.
+  @Test func everythingWrittenIsRead() {
+    let root = StatusColumns.root(
+      OpenVSwitchRow(uuid: .zero), completed: 1, schemaVersion: "8.3.0",
+      system: SystemIdentity(osRelease: "ID=some\nVERSION_ID=12\n"))
+    let bridge = judge(rows(bridge("br0"))).bridges["br0"].map(StatusColumns.bridge)
+    let interface = StatusColumns.interface(.zero, refusal: nil, nil, nil)
+    let written = [
+      OpenVSwitchRow.table: root.columns, BridgeRow.table: bridge?.columns ?? [:],
+      InterfaceRow.table: interface.columns,
+    ]
+    for (table, columns) in written {
+      #expect(
+        !columns.isEmpty && Set(columns.keys).isSubset(of: RowReader.monitored[table] ?? []), "\(table)")
+    }
+    #expect(RowReader.monitored.values.allSatisfy { Set($0).count == $0.count })
+  }
+
   @Test func whatTheStartScriptWroteStays() {
     let system = SystemIdentity(osRelease: "NAME=\"Some OS\"\nID=some\nVERSION_ID=\"12\"\n")
     #expect(system.type == "some" && system.version == "12")
