@@ -121,15 +121,22 @@ package enum LogRecord {
       return
     }
     guard case .object(let columns) = json else { throw .syntax("expected an object of columns") }
-    let old = table.rows[uuid]
-    var row = old ?? Row(uuid: uuid, version: database.uuids.next(), columns: table.defaults)
+    var row = Row(uuid: uuid, version: .zero, columns: table.defaults)
+    let isNew = table.rows[uuid] == nil
     for (name, value) in columns {
       guard let index = table.schema.columnIndex[name] else { throw .unknownColumn(name, table.schema.name) }
       let type = table.schema.columns[index].type
       let datum = try Datum(value, type.anyCount, checking: false)
-      row.columns[index] =
-        old != nil && isDifference && type.isPlural ? row.columns[index].applying(datum) : datum
+      if isNew {
+        row.columns[index] = datum
+      } else if isDifference, type.isPlural {
+        table.rows[uuid]?.columns[index].apply(datum)
+      } else {
+        table.rows[uuid]?.columns[index] = datum
+      }
     }
+    guard isNew else { return }
+    row.version = database.uuids.next()
     table.rows[uuid] = row
   }
 }

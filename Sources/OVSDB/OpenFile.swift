@@ -52,13 +52,27 @@ final class OpenFile: Sendable {
     return bytes
   }
 
-  /// All bytes that are there now.
+  /// All bytes up to the end, of a file that was just opened; a pipe will do.
   func readAll() throws(StorageError) -> [UInt8] {
     var status = stat()
-    guard fstat(raw, &status) == 0 else {
-      throw StorageError(SystemError.last("read the size of \(path)").description)
+    let size = fstat(raw, &status) == 0 ? Int(status.st_size) : 0
+    // One more, so that the end shows without another buffer.
+    var bytes = [UInt8](repeating: 0, count: size + 1)
+    var filled = 0
+    while true {
+      let count = bytes[filled...].withContiguousMutableStorageIfAvailable {
+        Glibc.read(raw, $0.baseAddress, $0.count)
+      }
+      guard let count, count >= 0 else {
+        if errno == EINTR { continue }
+        throw StorageError(SystemError.last("read \(path)").description)
+      }
+      if count == 0 { break }
+      filled += count
+      if filled == bytes.count { bytes.append(contentsOf: repeatElement(0, count: max(filled, 1 << 16))) }
     }
-    return try read(0..<Int(status.st_size))
+    bytes.removeLast(bytes.count - filled)
+    return bytes
   }
 
   func truncate(to length: Int) throws(StorageError) {

@@ -130,6 +130,7 @@ extension Storage {
       Log.info("ovsdb", "\(path) was written anew and is whole")
     } catch {
       Log.error("ovsdb", "\(error)")
+      retry?.cancel()
       retry = loop?.after(milliseconds: 1000) { [weak self] in self?.recover() }
     }
   }

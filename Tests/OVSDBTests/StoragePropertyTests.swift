@@ -71,6 +71,26 @@ import Testing
   }
 }
 
+@Suite struct DatumPatchTests {
+  /// Small differences of large sets and maps take another way than large ones, to the same end.
+  @Test(arguments: 0..<10)
+  func `A difference applied in place gives what it gives elsewhere`(seed: UInt64) {
+    var random = SeededRandom(seed: seed)
+    func datum(_ count: Int, isMap: Bool) -> Datum {
+      let keys = (0..<count).map { _ in Atom.integer(Int64(random.below(400))) }
+      return isMap ? Datum(map: keys.map { ($0, .integer(Int64(random.below(3)))) }) : Datum(keys)
+    }
+    for _ in 0..<200 {
+      let isMap = random.below(2) == 0
+      let old = datum(random.below(300), isMap: isMap)
+      let difference = datum(random.below(20), isMap: isMap)
+      var patched = old
+      patched.apply(difference)
+      #expect(patched == old.applying(difference))
+    }
+  }
+}
+
 extension Model {
   /// As a server that was started again.
   mutating func forgetEphemeral() {
