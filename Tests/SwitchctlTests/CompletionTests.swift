@@ -38,6 +38,8 @@ struct CompletionTests {
     ("--data ", ["string", "bare", "json"]), ("--fake-iface ", ["add-bond"]),
     ("--timeout=4 --real ", ["list-br"]),
     ("list-br -- --bootst", ["--bootstrap"]), ("list-br -- --timeo", []), ("list-br -- list-b", ["list-br"]),
+    ("db c", ["create", "compact", "check"]), ("db check ", [":files"]),
+    ("db backup ", ["Open_vSwitch", ":files"]), ("db nonsense ", []), ("db backup x ", [":files"]),
     ("help add-bond-", ["add-bond-iface"]), ("bogus ", []), ("list-br ", []), ("'list-b", ["list-br"]),
     ("list-ports b", ["br0", "br1"]), ("list-ports f", ["fake"]), ("port-to-br q", ["q1"]),
     ("del-port br0 ", ["fake", "p1", "p2"]), ("del-port br1 ", ["q1"]), ("del-port nobody ", []),

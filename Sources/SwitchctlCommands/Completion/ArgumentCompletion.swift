@@ -51,7 +51,9 @@ struct ArgumentCompletion {
     case "INTERFACE": command.name.hasPrefix("add-bond") ? devices : named("Interface")
     case "MODE": ["standalone", "secure"].map { Candidate($0) }
     case "COMMAND": command.name == "help" ? commands : source.daemonCommands().map { Candidate($0) }
-    case "FILE", "PRIVATE-KEY", "CERTIFICATE", "CA-CERT": [Completion.files]
+    case "FILE", "SCHEMA", "PRIVATE-KEY", "CERTIFICATE", "CA-CERT": [Completion.files]
+    case "FILE|DATABASE": [Candidate("Open_vSwitch"), Completion.files]
+    case "TARGET" where command.group == .file: [Completion.files]
     case "TARGET": ["ptcp:", "tcp:", "pssl:", "ssl:", "punix:", "unix:"].map { Candidate($0) }
     case "DATAPATH": datapaths
     case "zone=ZONE": zones
@@ -63,7 +65,9 @@ struct ArgumentCompletion {
   }
 
   private var commands: [Candidate] {
-    Command.all.map { Candidate($0.name, CommandHelp.byName[$0.name]?.summary ?? "") }
+    Command.all.map {
+      Candidate(String($0.name.prefix { $0 != " " }), CommandHelp.byName[$0.name]?.summary ?? "")
+    }
   }
 
   // MARK: The switch

@@ -46,6 +46,7 @@ enum Completion {
     case .optionName: optionNames(line)
     case .optionValue(let option): optionValues(option, line, loop)
     case .command: commands(line)
+    case .secondWord(let first): secondWords(first)
     case .argument(let index):
       line.command.map { ArgumentCompletion(line, $0, loop).candidates(index) } ?? []
     }
@@ -54,7 +55,18 @@ enum Completion {
   private static func commands(_ line: UnfinishedLine) -> [Candidate] {
     Command.all.filter { command in
       line.options.allSatisfy { option in command.options.contains { $0.name == option } }
-    }.map { Candidate($0.name, CommandHelp.byName[$0.name]?.summary ?? "") }
+    }.map { command in
+      guard let space = command.name.firstIndex(of: " ") else {
+        return Candidate(command.name, CommandHelp.byName[command.name]?.summary ?? "")
+      }
+      return Candidate(String(command.name[..<space]), command.group.rawValue)
+    }
+  }
+
+  private static func secondWords(_ first: String) -> [Candidate] {
+    Command.all.filter { $0.name.hasPrefix("\(first) ") }.map {
+      Candidate(String($0.name.dropFirst(first.count + 1)), CommandHelp.byName[$0.name]?.summary ?? "")
+    }
   }
 
   private static func optionNames(_ line: UnfinishedLine) -> [Candidate] {

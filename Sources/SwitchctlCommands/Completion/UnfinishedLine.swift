@@ -5,6 +5,8 @@ struct UnfinishedLine {
     case optionName
     case optionValue(OptionSyntax)
     case command
+    /// The second word of a command that has two; the first.
+    case secondWord(String)
     case argument(Int)
   }
 
@@ -42,7 +44,10 @@ struct UnfinishedLine {
     } else if next.hasPrefix("-"), command?.takesFollowingOptions ?? true {
       takeOption(next, &rest)
     } else if command == nil {
-      command = Command.named(next)
+      command = Command.named(Command.fullName(next, &rest))
+      if command == nil, rest.isEmpty, Command.all.contains(where: { $0.name.hasPrefix("\(next) ") }) {
+        return place = .secondWord(next)
+      }
       // An unknown command: nothing is known of what follows either.
       if command == nil { command = Command.named("comment") }
     } else if next != "--" {
