@@ -13,11 +13,11 @@ extension System {
       try withLab(start: false) { lab in
         var random = SeededRandom(seed: 29)
         var acknowledged: Set<String> = []
-        for round in 0..<12 {
+        for round in 0..<8 {
           try lab.startDatabase(options: round % 2 == 0 ? ["--durable"] : [])
           let load = try DatabaseLoad(lab.database, round: round, known: acknowledged)
           let compaction = round % 4 < 2 ? try compact(lab) : nil
-          let wanted = Int.random(in: 1...400, using: &random)
+          let wanted = Int.random(in: 1...120, using: &random)
           #expect(load.run { $0 >= wanted })
           lab.switchdbd?.kill()
           compaction?.kill()
@@ -27,7 +27,7 @@ extension System {
         }
         try lab.startDatabase()
         let found = try DatabaseLoad.names(lab.database)
-        #expect(acknowledged.count > 12)
+        #expect(acknowledged.count > 8)
         #expect(acknowledged.subtracting(found).isEmpty)
       }
     }
@@ -105,7 +105,7 @@ private final class DatabaseLoad {
     let name = "\(round)-\(next)"
     next += 1
     // Large enough for a compaction to take its time.
-    let padding = JSON.string(String(repeating: "x", count: 2000))
+    let padding = JSON.string(String(repeating: "x", count: 500))
     let row: JSON = ["type": .string(name), "other_config": ["map", [["padding", padding]]]]
     connection.request("transact", ["Open_vSwitch", ["op": "insert", "table": "QoS", "row": row]]) {
       [unowned self, unowned connection] reply in
