@@ -91,8 +91,8 @@ struct FileExchangeTests {
     #expect(try reference.dump() == dump)
   }
 
-  /// Row 30, both ways: the lock is the same.
-  @Test func `Who has a file keeps the other program out, and is named`() throws {
+  /// Both ways: the lock is the same.
+  @Test func `Row 30: who has a file keeps the other program out, and is named`() throws {
     let database = try open()
     let refused = run("ovsdb-tool compact \(path)")
     #expect(refused.status != 0)

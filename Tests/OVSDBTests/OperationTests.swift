@@ -173,7 +173,7 @@ import Testing
   ]
 
   @Test(arguments: failures)
-  func failuresHaveTheirNameAndLeaveNoTrace(operations: String, name: String) throws {
+  func `Row 29: failures have their name and leave no trace`(operations: String, name: String) throws {
     try database.transact(
       """
       {"op":"insert","table":"Child","uuid-name":"c","row":{"name":"kept"}},

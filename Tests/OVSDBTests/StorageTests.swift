@@ -57,7 +57,7 @@ import Testing
   }
 
   /// Row 29: a write cut at any byte of the last record loses that record only.
-  @Test func aTornLastRecordIsCutOffWhereverItWasTorn() throws {
+  @Test func `Row 29: a torn last record is cut off wherever it was torn`() throws {
     var database: Database? = try open()
     try database?.transact(
       #"{"op":"insert","table":"Root","row":{"name":"kept"}},{"op":"comment","comment":"one"}"#)
@@ -77,7 +77,7 @@ import Testing
     }
   }
 
-  @Test func everyFlippedByteIsNoticed() throws {
+  @Test func `Row 29: every flipped byte is noticed`() throws {
     var database: Database? = try open()
     try database?.transact(#"{"op":"insert","table":"Root","row":{"name":"first"}}"#)
     let first = try bytes().count
@@ -98,7 +98,7 @@ import Testing
     #expect(try open().rowCount == 2)
   }
 
-  @Test func damageInTheMiddleIsRefusedWithTheWayOut() throws {
+  @Test func `Row 29: damage in the middle is refused with the way out`() throws {
     let database = try open()
     try database.transact(#"{"op":"insert","table":"Root","row":{"name":"first"}}"#)
     let position = try bytes().count
@@ -163,7 +163,7 @@ import Testing
   /// Row 29: a full disk refuses the change, and the server goes on. The disk is a small one of this test's own: a
   /// limit on file sizes would meet every test that runs beside it.
   @Test(.enabled(if: geteuid() == 0, "needs root, to mount a small file system"))
-  func aWriteThatFailsLeavesNoTrace() throws {
+  func `Row 29: a write that fails leaves no trace`() throws {
     let disk = directory.file("disk")
     #expect(mkdir(disk, 0o755) == 0)
     try #require(shell("mount -t tmpfs -o size=256k tmpfs \(disk)"))
@@ -195,7 +195,7 @@ import Testing
 
   /// Row 30. `fcntl` locks do not exclude their own process, so the first user is another one.
   @Test(.enabled(if: isInstalled("python3"), "needs python3"))
-  func aFileInUseIsRefusedNamingThePID() throws {
+  func `Row 30: a file in use is refused, naming the process`() throws {
     try write([])
     // Holds the lock until its standard input ends, which is when this end of the pipe goes.
     let script = directory.file("hold.py")
