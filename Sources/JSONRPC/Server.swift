@@ -12,6 +12,9 @@ public final class Server {
   private let onConnection: (Connection) -> Void
   private var watch: EventLoop.Watch?
   private var accepted = 0
+  /// Until when nothing more is written to the log, and how much was not.
+  private var quietUntil: UInt64 = 0
+  private var unsaid = 0
   /// Clients that shake hands, which takes them `Connection.Limits.opening` at most.
   private var opening: [ObjectIdentifier: Connection] = [:]
 
@@ -70,7 +73,7 @@ public final class Server {
         accepted += 1
         try begin(client)
       } catch {
-        Log.warning("jsonrpc", "\(remote): \(error)")
+        complain("\(remote): \(error)")
         // Out of descriptors, mostly. The client stays in the backlog; trying again at once would only spin.
         watch?.update([])
         loop.after(milliseconds: 500) { [weak self] in self?.updateInterest() }
@@ -93,7 +96,7 @@ public final class Server {
       onConnection(connection)
     }
     connection.onClose = { [weak self, unowned connection] reason in
-      Log.warning("jsonrpc", "\(connection.name): \(reason)")
+      self?.complain("\(connection.name): \(reason)")
       self?.opened(key)
     }
   }
@@ -101,6 +104,18 @@ public final class Server {
   private func opened(_ key: ObjectIdentifier) {
     opening[key] = nil
     updateInterest()
+  }
+
+  /// Writes one line every few seconds, however many clients give reason for one.
+  private func complain(_ text: String) {
+    let now = monotonicNanoseconds()
+    guard now >= quietUntil else {
+      unsaid += 1
+      return
+    }
+    Log.warning("jsonrpc", unsaid == 0 ? text : "\(text) (and \(unsaid) such events before)")
+    quietUntil = now + 5_000_000_000
+    unsaid = 0
   }
 
   private func updateInterest() { watch?.update(opening.count < Self.openingLimit ? .read : []) }

@@ -8,7 +8,8 @@ struct RemoteSettings: Equatable {
   /// The longest pause between attempts, in milliseconds.
   var maximumBackoff: Int?
   var isReadOnly = false
-  var dscp: Int?
+  /// Network control, unless something else is wanted (ovs-vswitchd.conf.db(5), Manager, `other_config:dscp`).
+  var dscp = 48
 }
 
 /// The row that describes a remote, and takes its status.
