@@ -37,6 +37,20 @@ enum Personality: Equatable, Sendable {
     }
   }
 
+  /// Why an interface could not be set up. `ovs-vsctl` tells it, and then ends as if all were well.
+  func setupFailure(_ name: String, _ error: String?) -> String {
+    let problem = "Error detected while setting up '\(name)'" + (error.map { ": \($0)" } ?? "")
+    return switch self {
+    case .switchctl: problem + (error == nil ? "; the log of switchd tells why" : "")
+    case .ovsVsctl: problem + ".  See ovs-vswitchd log for details."
+    }
+  }
+
+  /// What `ovs-vsctl` says once after such failures.
+  var afterSetupFailures: String? {
+    self == .ovsVsctl ? "The default log directory is \"/var/log/openvswitch\"." : nil
+  }
+
   /// The answer to --version. The first line of `ovs-vsctl`'s is looked at by scripts for what commands there are.
   func version(_ program: String) -> String {
     switch self {

@@ -232,10 +232,11 @@ final class TransactionRunner {
       .filter { $0.integer("ofport") ?? -1 == -1 }
     for interface in failed {
       let name = interface.string("name") ?? interface.uuid.description
-      let reason = interface.string("error").map { ": \($0)" } ?? "; the log of switchd tells why"
-      terminal.say("Error detected while setting up '\(name)'\(reason)")
+      terminal.say(terminal.personality.setupFailure(name, interface.string("error")))
     }
-    finish(.code(failed.isEmpty ? 0 : 1))
+    if failed.isEmpty { return finish(.code(0)) }
+    if let remark = terminal.personality.afterSetupFailures { terminal.say(remark) }
+    finish(.code(terminal.personality == .ovsVsctl ? 0 : 1))
   }
 
   // MARK: Printing

@@ -62,7 +62,7 @@ extension System {
       "-t 20 set Port tap0 bogus=1",
       "-t 20 set-controller br-int tcp:127.0.0.1:9", "-t 20 get-controller br-int",
       "-t 20 del-controller br-int",
-      "-t 20 find Interface type=tap --", "-t 20 --columns=name find Interface type=tap",
+      "-t 20 --columns=name find Interface type=tap",
       "-t 20 del-br fake0",
       "-t 20 clear Port tap0 trunks tag", "-t 20 --if-exists del-br br-no", "-t 20 nosuch",
       "-t 20 add-port br-int",
