@@ -27,7 +27,7 @@ final class DatabaseFollower {
     select: @escaping (DatabaseSchema) throws(CommandError) -> [String: [String]],
     changed: @escaping (ReplicaChanges, Replica) -> Void
   ) throws(CommandError) {
-    let client = Client(loop, remotes: remotes) { [unowned self] schema in
+    let client = Client(loop, remotes: remotes, options: try options.client()) { [unowned self] schema in
       do throws(CommandError) { return try select(schema) } catch {
         failure = error
         return [:]

@@ -21,6 +21,7 @@ final class TransactionRunner {
   private let loop: EventLoop
   private let terminal: Terminal
   private let remotes: [Remote]
+  private let clientOptions: Client.Options
   private var client: Client?
   private var phase = Phase.connecting
   private var result: Outcome?
@@ -39,13 +40,14 @@ final class TransactionRunner {
     self.loop = loop
     self.terminal = terminal
     remotes = try terminal.personality.remotes(invocation.options)
+    clientOptions = try invocation.options.client()
   }
 
   func run() -> Outcome {
     if let seconds = invocation.options.timeout {
       after(seconds * 1000) { $0.finish(.timedOut, "timed out after \(seconds) s \($0.currentWait)") }
     }
-    let client = Client(loop, remotes: remotes) { [unowned self] in select($0) }
+    let client = Client(loop, remotes: remotes, options: clientOptions) { [unowned self] in select($0) }
     self.client = client
     client.onChange = { [unowned self] _ in changed() }
     client.onDisconnect = { [unowned self] in disconnected($0) }

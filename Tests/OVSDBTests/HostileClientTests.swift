@@ -34,7 +34,9 @@ import Testing
     func send(_ bytes: [UInt8]) {
       var sent = 0
       while sent < bytes.count, !isHungUp {
-        let count = bytes[sent...].withUnsafeBytes { Glibc.send(socket.raw, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT)) }
+        let count = bytes[sent...].withUnsafeBytes {
+          Glibc.send(socket.raw, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
+        }
         if count > 0 { sent += count }
         if count < 0, errno == EPIPE || errno == ECONNRESET { isHungUp = true }
         listen()
@@ -73,7 +75,10 @@ import Testing
     (
       "nesting of objects", Array(String(repeating: #"{"a":"#, count: 100_000).utf8), "nested deeper"
     ),
-    ("an integer beyond 64 bits", Array(#"{"id":1,"method":"echo","params":[9223372036854775808]}"#.utf8), "64 bits"),
+    (
+      "an integer beyond 64 bits", Array(#"{"id":1,"method":"echo","params":[9223372036854775808]}"#.utf8),
+      "64 bits"
+    ),
     ("a real beyond any", Array(#"{"id":1,"method":"echo","params":[1e999]}"#.utf8), "range of a real"),
     ("digits without end", [UInt8](repeating: UInt8(ascii: "7"), count: 1 << 20), "more than 1024"),
     ("invalid UTF-8", Array(#"{"id":"#.utf8) + [0x22, 0xC0, 0x80, 0x22], "UTF-8"),
@@ -90,7 +95,9 @@ import Testing
     let hostile = try raw()
     hostile.send(bytes)
     #expect(hostile.awaitEnd(), "\(name)")
-    #expect(hostile.text.contains("\"method\":\"error\"") && hostile.text.contains(reason), "\(name): \(hostile.text)")
+    #expect(
+      hostile.text.contains("\"method\":\"error\"") && hostile.text.contains(reason),
+      "\(name): \(hostile.text)")
     #expect(try client.ask("list_dbs", "[]") == ["Test", "_Server"])
   }
 
@@ -115,7 +122,9 @@ import Testing
   @Test func `Row 28: a message never finished keeps nobody waiting`() throws {
     let hostile = try (0..<20).map { _ in try raw() }
     for (number, one) in hostile.enumerated() {
-      one.send(Array(#"{"id":1,"method":"transact","params":["Test",{"op":"insert","ta"#.utf8.prefix(number * 3 + 1)))
+      one.send(
+        Array(#"{"id":1,"method":"transact","params":["Test",{"op":"insert","ta"#.utf8.prefix(number * 3 + 1))
+      )
     }
     for number in 0..<20 {
       try client.ask("transact", #"["Test",{"op":"insert","table":"Root","row":{"name":"\#(number)"}}]"#)
@@ -134,7 +143,8 @@ import Testing
       "transact",
       #"["Test",{"op":"insert","table":"Root","row":{"options":["map",[["k","\#(String(repeating: "x", count: 100_000))"]]]}}]"#
     )
-    let request = Array(#"{"id":1,"method":"transact","params":["Test",{"op":"select","table":"Root","where":[]}]}"#.utf8)
+    let request = Array(
+      #"{"id":1,"method":"transact","params":["Test",{"op":"select","table":"Root","where":[]}]}"#.utf8)
     // Until the server takes no more of them.
     var sent = 0
     for _ in 0..<20_000 {

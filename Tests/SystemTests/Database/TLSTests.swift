@@ -56,6 +56,14 @@ extension System {
       #expect(try !lab.client(doubting + ["list-dbs", address]).succeeded)
       #expect(try !lab.client(["list-dbs", "tcp:127.0.0.1:\(port)"]).succeeded)
       #expect(try lab.client(["list-dbs", "unix:\(lab.socket)"]).succeeded)
+      func ctl(_ name: String) throws -> Output {
+        try run(
+          ["\(Location.programs)/switchctl", "--no-wait", "--db=\(address)"] + keys.options(name)
+            + ["--", "init", "--", "list-br"])
+      }
+      let ours = try ctl("client")
+      #expect(ours.succeeded, "\(ours)")
+      #expect(try !ctl("stranger").succeeded)
     }
 
     @Test func `ovsdb-client takes the authority over from the server's chain`() throws {
