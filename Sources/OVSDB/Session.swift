@@ -107,6 +107,9 @@ final class Session {
   private func convert(_ params: [JSON]) throws(OVSDBError) -> JSON {
     let database = try database(params)
     guard params.count == 2 else { throw .syntax("expected [DATABASE, SCHEMA]") }
+    guard endpoint?.settings.isReadOnly != true else {
+      throw OVSDBError("not allowed", "clients of this remote may only look")
+    }
     try server.convert(database, to: try DatabaseSchema(params[1]))
     return [:]
   }

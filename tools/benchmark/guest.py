@@ -23,7 +23,7 @@ class Guest:
         kernel, initramfs = boot
         # vectors=0: without KVM, Debian 12's QEMU 7.2 crashes in its MSI-X code with any vhost-user device.
         self.process = lab.spawn(
-            ["qemu-system-x86_64", "-accel", "tcg", "-m", "160", "-nodefaults", "-no-user-config", "-display", "none",
+            ["qemu-system-x86_64", "-accel", "tcg", "-smp", "1,maxcpus=2", "-m", "160", "-nodefaults", "-no-user-config", "-display", "none",
              "-object", "memory-backend-memfd,id=mem0,size=160M,share=on", "-machine", "memory-backend=mem0",
              "-kernel", kernel, "-initrd", initramfs,
              "-append", f"console=ttyS0 quiet panic=1 guest.ip0={self.address}/24",

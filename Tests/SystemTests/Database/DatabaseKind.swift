@@ -17,6 +17,8 @@ final class RunningDatabase {
   let kind: DatabaseKind
   /// What clients are told: several remotes for a cluster.
   let remote: String
+  /// One of them, for clients that know of one only.
+  var firstRemote: String { remote.split(separator: ",").first.map(String.init) ?? remote }
   private(set) var programs: [Program] = []
   private let directory: String
 
@@ -48,6 +50,8 @@ final class RunningDatabase {
       }
     }
     try waitUntilServing()
+    // Made by it, and served.
+    if kind != .ours { Matrix.record(kind.rawValue, "ovsdb-tool", passed: true, in: .databases) }
   }
 
   private static func server(_ directory: String, _ socket: String, _ file: String, _ name: String) throws

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 // The parts are replaceable: our switch on their server (also a cluster that loses its leader), their switch on our
@@ -5,21 +6,14 @@ import Testing
 extension System {
   @Suite(.needs("ovs-vsctl", "ovsdb-client", "ovsdb-server", "ovs-appctl", "ovs-vswitchd"))
   struct ReplaceableParts {
-    @Test(arguments: [DatabaseKind.ours, .reference])
+    @Test(arguments: DatabaseKind.allCases)
     func `ovs-vswitchd runs on the server`(kind: DatabaseKind) throws {
       try Matrix.check(kind.rawValue, ["ovs-vswitchd"], in: .databases) {
         try withDatabase(kind, switching: false) { lab, database in
-          let vswitchd = try Program(
-            [
-              "ovs-vswitchd", database.remote, "--no-chdir", "--pidfile=\(lab.directory)/v.pid",
-              "--unixctl=\(lab.directory)/v.ctl", "--disable-system", "--disable-system-route",
-              "-vconsole:off",
-              "-vsyslog:off", "--log-file=\(lab.directory)/v.log",
-            ], environment: ["OVS_RUNDIR": lab.directory], standardOutput: "\(lab.directory)/v.out")
+          let vswitchd = try startOpenVSwitch(lab, database)
           func vsctl(_ arguments: String...) throws -> Output {
             try run(["ovs-vsctl", "--timeout=20", "--db=\(database.remote)"] + arguments)
           }
-          try lab.namespace.addVeth("va", peer: "vb", in: lab.namespace)
           let made = try vsctl("add-br", "brn", "--", "set", "Bridge", "brn", "datapath_type=netdev")
           try #require(made.succeeded, "\(made)")
           try #require(try vsctl("get", "Interface", "brn", "ofport").text == "65534")
@@ -38,6 +32,61 @@ extension System {
           try vswitchd.wait()
         }
       }
+    }
+
+    /// What somebody does who comes from Open vSwitch, and goes back.
+    @Test func `A conf.db of ovs-vswitchd is opened, changed, and read back by ovsdb-tool`() throws {
+      try Matrix.check(DatabaseKind.ours.rawValue, ["ovsdb-tool"], in: .databases) {
+        let file = Scratch.shared.path("conf-\(Scratch.shared.number()).db")
+        defer { unlink(file) }
+        try withDatabase(.reference, switching: false) { lab, database in
+          let vswitchd = try startOpenVSwitch(lab, database)
+          try must(
+            [
+              "ovs-vsctl", "--timeout=20", "--db=\(database.remote)", "add-br", "brn", "--", "set", "Bridge",
+              "brn",
+              "datapath_type=netdev", "other_config:mac-aging-time=77",
+            ])
+          vswitchd.signal(15)
+          try vswitchd.wait()
+          database.programs[0].kill()
+          try must(["cp", "\(lab.directory)/conf.db", file])
+        }
+        try withLab(start: false) { lab in
+          try must(["cp", file, "\(lab.directory)/conf.db"])
+          try lab.startDatabase()
+          try #require(
+            try lab.vsctl("--no-wait", "get", "Bridge", "brn", "other_config:mac-aging-time").text == "\"77\""
+          )
+          try #require(
+            try lab.vsctl("--no-wait", "set", "Bridge", "brn", "other_config:mac-aging-time=88").succeeded)
+          lab.switchdbd?.signal(15)
+          try lab.switchdbd?.wait()
+          let path = "\(lab.directory)/conf.db"
+          let rows = try must([
+            "ovsdb-tool", "query", path,
+            #"["Open_vSwitch",{"op":"select","table":"Bridge","where":[],"columns":["name","other_config"]}]"#,
+          ])
+          try #require(rows.contains(#"["mac-aging-time","88"]"#) && rows.contains("brn"), "\(rows)")
+          try #require(try must(["ovsdb-tool", "show-log", "-m", path]).contains("brn"))
+          try must(["ovsdb-tool", "compact", path])
+          try must([
+            "ovsdb-tool", "transact", path,
+            #"["Open_vSwitch",{"op":"update","table":"Bridge","where":[],"row":{"fail_mode":"secure"}}]"#,
+          ])
+          try lab.startDatabase()
+          try #require(try lab.vsctl("--no-wait", "get", "Bridge", "brn", "fail_mode").text == "secure")
+        }
+      }
+    }
+
+    private func startOpenVSwitch(_ lab: Lab, _ database: RunningDatabase) throws -> Program {
+      try Program(
+        [
+          "ovs-vswitchd", database.remote, "--no-chdir", "--pidfile=\(lab.directory)/v.pid",
+          "--unixctl=\(lab.directory)/v.ctl", "--disable-system", "--disable-system-route", "-vconsole:off",
+          "-vsyslog:off", "--log-file=\(lab.directory)/v.log",
+        ], environment: ["OVS_RUNDIR": lab.directory], standardOutput: "\(lab.directory)/v.out")
     }
 
     @Test func `The switch goes on when its cluster loses its leader`() throws {
