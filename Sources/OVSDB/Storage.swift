@@ -24,7 +24,7 @@ final class Storage {
   /// The directory, while a renaming in it may not be on the medium.
   private var directory: OpenFile?
   /// Why the file cannot be relied on.
-  private var failure: StorageError?
+  private(set) var failure: StorageError?
   private var retry: EventLoop.Timer?
 
   /// Sizes at which a log is compacted by itself.

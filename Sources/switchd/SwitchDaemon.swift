@@ -129,6 +129,7 @@ final class SwitchDaemon {
       if let path = daemon.options.controlSocket {
         let control = try ControlServer(loop, path: path, program: "switchd") { [loop] in loop.stop() }
         for command in RuntimeCommands(loop, datapath, follower.reconciler).table { control.add(command) }
+        if let database { for command in DatabaseCommands.table(database) { control.add(command) } }
         self.control = control
       }
       follower.start()

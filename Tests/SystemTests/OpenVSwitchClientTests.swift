@@ -51,5 +51,23 @@ extension System {
         #expect(bridges.contains("br0"))
       }
     }
+
+    @Test(.needs("ovs-appctl"))
+    func `A switch that serves its database itself obeys the database's commands`() throws {
+      try withLab { lab in
+        let socket = "\(lab.directory)/switchd.\(try #require(lab.switchd).pid).ctl"
+        func appctl(_ arguments: String...) throws -> String {
+          try must(["ovs-appctl", "-t", socket] + arguments)
+        }
+        #expect(try appctl("ovsdb-server/list-dbs") == "Open_vSwitch\n_Server")
+        let size = try #require(Int(try must(["stat", "-c", "%s", "\(lab.directory)/conf.db"])))
+        for number in 0..<20 { try lab.ctl("--no-wait", "set", "Bridge", "br0", "external_ids:n=\(number)") }
+        #expect(try appctl("ovsdb-server/compact") == "")
+        let compacted = try #require(Int(try must(["stat", "-c", "%s", "\(lab.directory)/conf.db"])))
+        #expect(compacted < size + 2000)
+        #expect(try appctl("ovsdb-server/get-db-storage-status", "Open_vSwitch") == "status: ok")
+        #expect(try lab.ctl("get", "Bridge", "br0", "external_ids:n") == "\"19\"")
+      }
+    }
   }
 }

@@ -1,11 +1,10 @@
 import JSONRPC
 import Linux
-import OVSDB
 
 /// What the control socket of a database server understands beside the standard commands: those of ovsdb-server(1),
 /// "Runtime Management Commands", that are about standalone databases, with its sentences where scripts read them.
-enum DatabaseCommands {
-  static func table(_ server: DatabaseServer) -> [ControlCommand] {
+public enum DatabaseCommands {
+  public static func table(_ server: DatabaseServer) -> [ControlCommand] {
     databases(server) + remotes(server) + upkeep(server)
   }
 
@@ -33,10 +32,10 @@ enum DatabaseCommands {
       },
       ControlCommand("ovsdb-server/get-db-storage-status", usage: "DB", arguments: 1...1) {
         arguments throws(ControlError) in
-        guard server.databases[arguments[0]] != nil else {
+        guard let database = server.databases[arguments[0]] else {
           throw ControlError("Failed to find the database.\n")
         }
-        return "status: ok\n"
+        return "status: \(database.storage?.failure?.description ?? "ok")\n"
       },
       ControlCommand("ovsdb-server/sync-status") { _ throws(ControlError) in "state: active\n" },
     ]
