@@ -178,10 +178,11 @@ def _pipeline(database, messages, depth, ready, go, ended):
 
 def pipelining_clients(database, uuid, clients, each, depth, durable=False):
     """Transactions a second of so many clients at once, each with up to `depth` under way."""
-    messages = [change(uuid, number, durable) for number in range(each)]
+    # No value comes twice: a transaction that changes nothing is not written by either server.
+    batches = [[change(uuid, f"{client} {number}", durable) for number in range(each)] for client in range(clients)]
     ready, ended, go = multiprocessing.Queue(), multiprocessing.Queue(), multiprocessing.Event()
     workers = [multiprocessing.Process(target=_pipeline, args=(database, messages, depth, ready, go, ended), daemon=True)
-               for _ in range(clients)]
+               for messages in batches]
     for worker in workers:
         worker.start()
     for _ in workers:
