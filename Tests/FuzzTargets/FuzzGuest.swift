@@ -50,7 +50,8 @@ final class FuzzGuest {
 
   private func startRings() throws {
     try frontEnd.start(driver)
-    require(loop.run(atMost: 1000) { port.status.linkUp }, "the port starts")
+    // A machine with much else to do may take its time.
+    require(loop.run(atMost: 30_000) { port.status.linkUp }, "the port starts")
   }
 
   /// Rings as a driver leaves them after a reset; a new front-end if the last input cost the old one its connection.
