@@ -13,7 +13,8 @@
 // time, and those it did not name first the next time.
 //
 // To sleep, every queue is armed (a guest is asked to kick from now on), and looked at once more, so that a frame
-// that arrived in between is not slept over. Then the thread leaves the quiescence protocol and blocks.
+// that arrived in between is not slept over; and so is the view, whose announcement may have been fetched with other
+// events. Then the thread leaves the quiescence protocol and blocks.
 //
 // The time-stamp counter is read once for each burst that had frames, and once for a turn that ended without.
 
@@ -263,7 +264,7 @@ struct PollLoop: ~Copyable {
       isEmpty = queue.io.sleep(queue: queue.queue)
       armed += 1
     }
-    if isEmpty {
+    if isEmpty && !hasNews {
       shared.pointee.counters.add(.sleeps, 1)
       shared.pointee.participant.leave()
       let events = waitForEvents(timeout: -1)
@@ -275,6 +276,13 @@ struct PollLoop: ~Copyable {
       note(events)
     }
     for index in 0..<armed { queues[index].io.wake(queue: queues[index].queue) }
+  }
+
+  /// Whether a newer view was published, or this thread is to end.
+  private var hasNews: Bool {
+    let published = UnsafePointer<View>(bitPattern: shared.pointee.view.pointee.load(ordering: .acquiring))
+    if let published, published.pointee.generation != generation { return true }
+    return shared.pointee.stopped.load(ordering: .relaxed)
   }
 
   /// Asks epoll, without waiting, which system-call queues are readable.

@@ -19,7 +19,8 @@ public struct PortEnvironment {
   /// Returns once every poll thread has finished the turn it was in; turns take microseconds.
   public let synchronize: () -> Void
   /// Tells the datapath that the descriptor to sleep on for receive queue `queue` is now `descriptor`, or that there
-  /// is none (before the old one is closed). `edgeTriggered` for eventfds that nobody drains.
+  /// is none (before the old one is closed). `edgeTriggered` for eventfds, which poll threads do not drain; a port that
+  /// does has to `wake` them then, because of an edge they may not have seen yet.
   public let setWaitDescriptor: (_ queue: Int, _ descriptor: Int32?, _ edgeTriggered: Bool) -> Void
   /// Wakes the poll threads, because there may be work no descriptor announces.
   public let wake: () -> Void

@@ -7,7 +7,7 @@ extension VhostUserPort {
 
   /// Frames, bytes, notifications and drops of every pair the guest has used, since the port was made.
   public var queueStatistics: [(name: String, value: UInt64)] {
-    if let session { for index in session.vrings.indices { countKicks(index, session) } }
+    countKicks()
     return (0..<options.queuePairs).flatMap { number -> [(name: String, value: UInt64)] in
       guard let pair = pointer.pointee.pair(number) else { return [] }
       let sent = figures(
@@ -34,11 +34,23 @@ extension VhostUserPort {
     ] + drops
   }
 
-  /// Adds the kicks that came by ring `index`. Nobody else empties the eventfd: a poll thread only waits for its edge.
-  func countKicks(_ index: Int, _ session: Session) {
-    guard let kick = session.vrings[index].kick else { return }
+  /// Adds the kicks that came by all rings. One that was about to wake a poll thread does not: epoll looks at the
+  /// eventfd again before it tells, and finds it empty. So that is done here.
+  private func countKicks() {
+    guard let session else { return }
+    var count: UInt64 = 0
+    for index in session.vrings.indices { count |= countKicks(index, session) }
+    if count > 0 { environment?.wake() }
+  }
+
+  /// Adds the kicks that came by ring `index`, and empties the eventfd; returns how many. Who waits for its edge has to be
+  /// woken.
+  @discardableResult
+  func countKicks(_ index: Int, _ session: Session) -> UInt64 {
+    guard let kick = session.vrings[index].kick else { return 0 }
     let count = EventFD.drainPeer(kick.raw)
     if count > 0 { kicks[index, default: 0] &+= count }
+    return count
   }
 }
 
