@@ -139,7 +139,15 @@ private final class Disk: Sendable {
     throws
   {
     let client = try client()
+    let control = try ControlServer(loop, path: directory.file("test.1.ctl"), program: "test") {}
+    for command in DatabaseCommands.table(server) { control.add(command) }
+    let console = TestClient(
+      try Connection.connect(to: .unix(path: directory.file("test.1.ctl")), loop), loop)
+    func status() throws -> String? {
+      try console.ask("ovsdb-server/get-db-storage-status", #"["Test"]"#).string
+    }
     try client.ask("transact", insert("before"))
+    #expect(try status() == "status: ok\n")
     // In the way of every new file.
     #expect(mkdir(path + ".tmp", 0o755) == 0)
     disk.fail(.max)
@@ -150,11 +158,13 @@ private final class Disk: Sendable {
     #expect(refused[1]?["error"] == "I/O error")
     #expect(refused[1]?["details"]?.string?.contains("was not made") == true)
     #expect(database.contents["Root"]?.count == 2)
+    #expect(try status()?.contains("Input/output error; the disk is tried again every second") == true)
     disk.fail(0)
     #expect(rmdir(path + ".tmp") == 0)
     var accepted = false
     while !accepted { accepted = try client.ask("transact", insert("again")).array?.count == 2 }
     #expect(try namesOnDisk() == ["before", "lost", "again"])
+    #expect(try status() == "status: ok\n")
     server.close()
   }
 

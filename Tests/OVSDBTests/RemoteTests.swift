@@ -217,6 +217,9 @@ extension EventLoop {
     let client = TestClient(try Connection.connect(to: .unix(path: path), service.loop), service.loop)
     let refused = try client.ask("transact", #"["Config",{"op":"insert","table":"Global","row":{}}]"#)
     #expect(refused[0]?["error"] == "not allowed")
+    let schema = remoteSchema.replacing("1.0.0", with: "2.0.0")
+    #expect(try client.ask("convert", #"["Config",\#(schema)]"#)["error"] == "not allowed")
+    #expect(try client.ask("get_schema", #"["Config"]"#)["version"] == "1.0.0")
     let rows = try client.ask("transact", #"["Config",{"op":"select","table":"Global","where":[]}]"#)
     #expect(rows[0]?["rows"]?.array?.count == 1)
   }
