@@ -10,6 +10,9 @@ public struct Element {
   /// Bytes the device wrote into it.
   public var written: UInt32 = 0
 
+  /// What memory for elements begins as.
+  @inlinable public static var zero: Element { Element(Descriptor(address: 0, word: 0), id: 0, slot: 0) }
+
   @inlinable @inline(__always)
   init(_ descriptor: Descriptor, id: UInt16, slot: UInt16, slots: UInt16 = 1) {
     self.descriptor = descriptor

@@ -38,29 +38,34 @@ final class MapPublication {
 final class MapTable {
   let map: UnsafePointer<GuestMemoryMap>
   private let regions: UnsafeMutablePointer<GuestRegion>
+  private let starts: UnsafeMutablePointer<UInt64>
   private let cell: UnsafeMutablePointer<GuestMemoryMap>
   /// The flag the map refers to lives as long.
   private let fault: FaultFlag
 
-  // SAFETY: `regions` has one initialised element for each of the array's, and lives as long as the map over it.
+  // SAFETY: `regions` and `starts` have one initialised element for each of the array's, and live as long as the map over
+  // them.
   init(_ array: [GuestRegion], fault: FaultFlag, isTranslated: Bool, edition: UInt64 = 0) {
     regions = .allocate(capacity: array.count)
+    starts = .allocate(capacity: array.count)
     var hot = GuestRegion(guestAddress: 0, size: 0, userAddress: 0, host: 0)
     for (index, region) in array.enumerated() {
       (regions + index).initialize(to: region)
+      (starts + index).initialize(to: region.guestAddress)
       if region.size > hot.size { hot = region }
     }
     cell = .allocate(capacity: 1)
     cell.initialize(
       to: GuestMemoryMap(
-        regions: UnsafePointer(regions), count: array.count, hot: hot, fault: UnsafePointer(fault.word),
-        isTranslated: isTranslated, edition: edition))
+        regions: UnsafePointer(regions), starts: UnsafePointer(starts), count: array.count, hot: hot,
+        fault: UnsafePointer(fault.word), isTranslated: isTranslated, edition: edition))
     map = UnsafePointer(cell)
     self.fault = fault
   }
 
   deinit {
     cell.deallocate()
+    starts.deallocate()
     regions.deallocate()
   }
 }

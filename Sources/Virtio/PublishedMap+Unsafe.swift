@@ -9,11 +9,14 @@ public struct PublishedMap: ~Copyable {
 
   public init(_ map: UnsafePointer<GuestMemoryMap>) { word = Atomic(UInt(bitPattern: map)) }
 
-  /// A copy, good for one turn.
+  /// Good for one turn.
   // SAFETY: the word is always the address of an initialised map, and that lives until the turn is over.
-  public var current: GuestMemoryMap {
-    UnsafePointer<GuestMemoryMap>(bitPattern: word.load(ordering: .acquiring)).unsafelyUnwrapped.pointee
+  public var map: UnsafePointer<GuestMemoryMap> {
+    UnsafePointer(bitPattern: word.load(ordering: .acquiring)).unsafelyUnwrapped
   }
+
+  /// A copy, good for one turn.
+  public var current: GuestMemoryMap { map.pointee }
 
   public func publish(_ map: UnsafePointer<GuestMemoryMap>) {
     word.store(UInt(bitPattern: map), ordering: .releasing)

@@ -93,7 +93,7 @@ struct SplitVirtqueue: ~Copyable {
   }
 
   /// Lists the first `count` pending buffers. The driver wrote all this on another processor, so first all heads are
-  /// read and their descriptors fetched: a burst waits for them once.
+  /// read and their descriptors fetched: a burst waits for them once. Only what a split ring has to say is written.
   // SAFETY: the masked slots lie within the ring, the masked heads within the table; `elements` has room for `count`.
   @inlinable @inline(__always)
   func elements(_ count: Int, into elements: UnsafeMutablePointer<Element>) {
@@ -111,8 +111,7 @@ struct SplitVirtqueue: ~Copyable {
     }
     index = 0
     while index < count {
-      let head = elements[index].id
-      elements[index] = Element(descriptor(head), id: head, slot: 0)
+      elements[index].descriptor = descriptor(elements[index].id)
       index = index &+ 1
     }
   }

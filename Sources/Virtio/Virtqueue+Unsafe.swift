@@ -63,7 +63,7 @@ public struct Virtqueue: ~Copyable {
     isPacked ? packed.element(offset) : split.element(offset)
   }
 
-  /// Lists the first `count` pending buffers; nothing written to any.
+  /// Lists the first `count` pending buffers. How much was written to each is left as it was in `elements`, or 0.
   // SAFETY: `elements` has room for `count`.
   @inlinable @inline(__always)
   public func elements(_ count: Int, into elements: UnsafeMutablePointer<Element>) {

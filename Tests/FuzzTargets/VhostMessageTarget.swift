@@ -24,6 +24,7 @@ private final class Owner: SessionOwner {
       var queue = Virtqueue(
         layout, position: start, features: session.features ?? [], call: -1, log: session.dirtyLog)
       let elements = UnsafeMutablePointer<Element>.allocate(capacity: 32)
+      elements.initialize(repeating: .zero, count: 32)
       defer { elements.deallocate() }
       let count = queue.pending(atMost: 32)
       if count > 0 {

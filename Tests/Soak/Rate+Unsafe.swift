@@ -59,6 +59,6 @@ struct Rate {
     buffer.storeBytes(of: addresses.bigEndian, as: UInt64.self)
     buffer.storeBytes(of: UInt32(truncatingIfNeeded: own).bigEndian, toByteOffset: 8, as: UInt32.self)
     buffer.storeBytes(of: UInt16(0x88B5).bigEndian, toByteOffset: 12, as: UInt16.self)
-    return 60
+    return 64
   }
 }

@@ -66,6 +66,28 @@ class FrameLoop:
         self.testpmd.ask("stop")
 
 
+class StreamingGuests:
+    """The tests' own front-ends on two ports, sending to each other all the time: there are ways to be a guest that DPDK's
+    do not know, such as behind a vIOMMU."""
+
+    def __init__(self, lab, programs, sockets, *options):
+        self.lab, self.sockets, self.options = lab, sockets, options
+        self.program = programs / "switchd-soak"
+        if not self.program.exists():
+            raise BenchError(f"{self.program} is not there: build the product switchd-soak, or unset SWITCHD_PROGRAMS")
+
+    def start(self, seconds):
+        """For so long at most."""
+        self.process = self.lab.spawn([self.program, f"--rate={seconds}", *self.options, *self.sockets],
+                                      cpu=GENERATOR_CPU, urgent=True)
+
+    def check(self):
+        self.process.check()
+
+    def stop(self):
+        self.process.stop()
+
+
 class Generator:
     """generator.c on a switch's ports. DPDK knows at most 32 ports a process; more are spread over several."""
 

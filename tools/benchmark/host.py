@@ -300,6 +300,6 @@ class Host:
         # A scratch directory of its own: `swift package bench` holds the ordinary one.
         options = ["-c", "release", "--static-swift-stdlib", "--package-path", REPOSITORY,
                    "--scratch-path", REPOSITORY / ".build" / "bench"]
-        for product in ("switchd", "switchdbd", "switchctl"):
+        for product in ("switchd", "switchdbd", "switchctl", "switchd-soak"):
             command(["swift", "build", *options, "--product", product], timeout=1800)
         return pathlib.Path(command(["swift", "build", *options, "--show-bin-path"]).strip())

@@ -29,6 +29,8 @@ ROWS = [
     Row("flows", "64 B, 100,000 concurrent 5-tuples, MAC learning", "OVS-DPDK", vhost.flows, vhost.flows_goals),
     Row("scale", "2 → 64 ports, 1 → 1,000,000 MACs, 64 B", "OVS-DPDK", vhost.scale, vhost.scale_goals, 600),
     Row("latency", "One-way latency, vhost → vhost, 64 B", "OVS-DPDK", vhost.latency, vhost.latency_goals),
+    Row("viommu", "64 B between guests behind a vIOMMU, fixed mappings", "the same without", vhost.viommu,
+        vhost.viommu_goals),
     Row("tcp", "TCP between two veth namespaces, default offloads", "Linux bridge, OVS userspace datapath",
         tcp.namespaces, tcp.namespaces_goals),
     Row("guests", "TCP guest ↔ guest and guest ↔ TAP, emulated guests", "OVS-DPDK with and without TSO", tcp.guests,

@@ -3,9 +3,9 @@
 import statistics
 import time
 
-from .frontends import FrameLoop, Generator
+from .frontends import FrameLoop, Generator, StreamingGuests
 from .goals import Growth, Ratio
-from .host import BenchError
+from .host import BenchError, wait_until
 from .measurement import SLICE_SECONDS, Flow, Slice, Subject
 from .switches import OVSDPDK, POLL_CPU, Switchd, VhostLibrary
 
@@ -50,6 +50,39 @@ def library(bench):
 
 
 library_goals = [Ratio("64 B", "cycles", "vhost PMD io", at_most=1)]
+
+
+# ---- Behind a vIOMMU -----------------------------------------------------------------------------------------------
+
+# Case, and how the guests' memory is mapped for good: in one piece, or each 2 KiB buffer at an address of its own.
+MAPPINGS = [("in one piece", "region"), ("buffer by buffer", "pages")]
+NO_IOMMU = "no vIOMMU"
+
+
+def viommu(bench):
+    """64 B between the same guests, with a vIOMMU before them and without."""
+    def guests(name, case, *options):
+        switch = Switchd(bench.lab).start(POLL_CPU)
+        streams = StreamingGuests(bench.lab, switch.programs, switch.vhost_ports(2), *options)
+
+        def begin():
+            # The guests begin when all their memory is translated, message by message.
+            before = switch.counters().frames
+            streams.start(bench.seconds + 30)
+            wait_until(f"{case}: guests send", lambda: (streams.check(), switch.counters().frames > before + 10_000)[1], 20)
+
+        flow = cost(bench, switch, case, begin, streams.stop)
+        flow.name = name
+        return flow
+
+    for case, mapping in MAPPINGS:
+        subjects = [guests("switchd", case, f"--iommu={mapping}"), guests(NO_IOMMU, case)]
+        bench.interleave(subjects)
+        for subject in subjects:
+            subject.switch.stop()
+
+
+viommu_goals = [Ratio(case, "mpps", NO_IOMMU, at_least=0.8) for case, _ in MAPPINGS]
 
 
 # ---- Many flows, stations and ports --------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // The processor: time-stamp counter, prefetches, spin hint, compiler barrier, affinity.
 #pragma once
+#include <stddef.h>
 #include <stdint.h>
 
 static inline uint64_t cl_tsc(void) {
@@ -10,6 +11,17 @@ static inline uint64_t cl_tsc(void) {
   __asm__ volatile("mrs %0, cntvct_el0" : "=r"(v));
   return v;
 #endif
+}
+// The place of the last of `count` ascending values (at least one) that is not above `bound`; 0 if all are. No branch
+// depends on what is compared: a search whose turns cannot be foretold costs a misprediction in every second step.
+static inline size_t cl_last_at_most(const uint64_t *values, size_t count, uint64_t bound) {
+  size_t first = 0;
+  while (count > 1) {
+    size_t half = count / 2;
+    first = __builtin_unpredictable(values[first + half] <= bound) ? first + half : first;
+    count -= half;
+  }
+  return first;
 }
 static inline void cl_prefetch_read(const void *p) { __builtin_prefetch(p, 0, 3); }
 // Fetches the line for writing, so that the store finds it owned. The builtin would fetch it shared on x86-64's

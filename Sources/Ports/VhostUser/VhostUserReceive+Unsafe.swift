@@ -25,7 +25,7 @@ struct VhostUserReceive: ~Copyable {
   /// Initialised while `maps` is set.
   private let queue: UnsafeMutablePointer<Virtqueue>
   private let gate: UnsafePointer<VhostUserGate>
-  /// Buffers taken in this burst.
+  /// Buffers taken in this burst. Nothing is ever written to any.
   private let elements: UnsafeMutablePointer<Element>
   /// Where their frames start, past the header; no address: not in one plain descriptor.
   private let starts: UnsafeMutablePointer<Start>
@@ -55,6 +55,7 @@ struct VhostUserReceive: ~Copyable {
     starts = .allocate(capacity: Batch.capacity)
     queue = .allocate(capacity: 1)
     elements = .allocate(capacity: Batch.capacity)
+    elements.initialize(repeating: .zero, count: Batch.capacity)
   }
 
   deinit {
@@ -108,8 +109,8 @@ struct VhostUserReceive: ~Copyable {
   // the batch have room for `Batch.capacity`, which bounds both counters.
   mutating func receive(into batch: inout Batch, _ counters: PortCounters) -> Int {
     guard let maps, !missed.pointee.isSet else { return 0 }
-    let memory = maps.pointee.current
-    if memory.hasFaulted {
+    let memory = maps.pointee.map
+    if memory.pointee.hasFaulted {
       report(.memoryTruncated)
       return 0
     }
@@ -167,13 +168,15 @@ struct VhostUserReceive: ~Copyable {
 
   /// First pass: finds the frames that lie in one plain descriptor each, and fetches their headers.
   // SAFETY: a start that is not nil was translated with the header and 64 bytes behind it at least, which `take` reads.
-  @inline(__always)
-  private func locate(_ limit: Int, _ memory: GuestMemoryMap) {
+  // Mutating: what is not, and is a call, gets a copy of all of `self` (Swift 6.3).
+  @inline(never)
+  private mutating func locate(_ limit: Int, _ memory: UnsafePointer<GuestMemoryMap>) {
     let header = UInt32(truncatingIfNeeded: headerLength)
     let shortest = header &+ 14
     let range = UInt32(Batch.maximumFrameLength) &- 14
     let window = UInt64(header &+ 64)
     let (elements, starts) = (elements, starts)
+    let memory = memory.pointee
     var index = 0
     while index < limit {
       let entry = elements[index].descriptor
@@ -192,33 +195,36 @@ struct VhostUserReceive: ~Copyable {
   /// Second pass: copies offload header and first bytes of each frame out of guest memory, and behind a compiler
   /// barrier judges the copies. Returns the bytes of the frames taken.
   // SAFETY: see `locate`; the batch has room for `Batch.capacity` frames, and `gather` is given the room it needs.
-  @inline(__always)
+  @inline(never)
   private mutating func take(
-    _ limit: Int, _ memory: GuestMemoryMap, into batch: inout Batch, _ counters: PortCounters
+    _ limit: Int, _ memory: UnsafePointer<GuestMemoryMap>, into batch: inout Batch, _ counters: PortCounters
   ) -> Int {
-    let (starts, headerLength) = (starts, headerLength)
-    let (frames, segments) = (batch.frames, batch.segments)
+    let (starts, toHeader) = (starts, 0 &- headerLength)
+    let (frames, segments, snapshots) = (batch.frames, batch.segments, batch.snapshot(0))
     var bytes = 0
     var count = 0
+    var segment = batch.segmentCount
     var index = 0
     while index < limit {
       let length = starts[index].length
       guard let start = starts[index].address else {
         // Room for the longest chain, and one segment for each frame after it.
-        if batch.segmentCount > Batch.segmentCapacity &- Batch.maximumSegments &- Batch.capacity { break }
+        if segment > Batch.segmentCapacity &- Batch.maximumSegments &- Batch.capacity { break }
         batch.count = count
-        if let reason = gather(elements[index], memory, into: &batch) {
+        batch.segmentCount = segment
+        if let reason = gather(elements[index], memory.pointee, into: &batch) {
           if reason == .untranslated { break }
           drop(reason, 1, counters)
         } else {
           bytes = bytes &+ Int(frames[count].length)
           count = count &+ 1
+          segment = batch.segmentCount
         }
         index = index &+ 1
         continue
       }
-      let snapshot = batch.snapshot(count)
-      let asked = VirtioNetHeader.read(start - headerLength)
+      let snapshot = snapshots + count &* Batch.snapshotStride
+      let asked = VirtioNetHeader.read(start + toHeader)
       copy64(start, to: snapshot)
       cl_barrier()
       index = index &+ 1
@@ -230,17 +236,18 @@ struct VhostUserReceive: ~Copyable {
         }
         offload = request
       }
-      segments[batch.segmentCount] = iovec(iov_base: start, iov_len: Int(length))
+      segments[segment] = iovec(iov_base: start, iov_len: Int(length))
       frames[count] = Frame(
         header: snapshot, headerLength: min(64, length), length: length,
-        firstSegment: UInt32(truncatingIfNeeded: batch.segmentCount), segmentCount: 1, offload: offload,
+        firstSegment: UInt32(truncatingIfNeeded: segment), segmentCount: 1, offload: offload,
         body: UnsafeRawPointer(start))
-      batch.segmentCount = batch.segmentCount &+ 1
+      segment = segment &+ 1
       bytes = bytes &+ Int(length)
       count = count &+ 1
     }
     taken = index
     batch.count = count
+    batch.segmentCount = segment
     return bytes
   }
 

@@ -60,6 +60,7 @@ struct VhostUserTransmit: ~Copyable {
     waiting = WaitingFrames.make()
     queue = .allocate(capacity: 1)
     elements = .allocate(capacity: Self.maximumBuffers)
+    elements.initialize(repeating: .zero, count: Self.maximumBuffers)
     targets = .allocate(capacity: Batch.capacity)
     pieces = .allocate(capacity: Batch.maximumSegments)
     lengths = .allocate(capacity: Self.maximumBuffers)
@@ -143,7 +144,7 @@ struct VhostUserTransmit: ~Copyable {
       return drop(.notReady, count, counters)
     }
     guard deliver(from: batch, counters) else { return keep(frames, indices, count, from: batch, counters) }
-    let done = send(frames, indices, count, maps.pointee.current, tables, batch, counters)
+    let done = send(frames, indices, count, maps.pointee.map, tables, batch, counters)
     if done < count { keep(frames, indices + done, count &- done, from: batch, counters) }
   }
 
@@ -160,7 +161,7 @@ struct VhostUserTransmit: ~Copyable {
     var index: UInt16 = 0
     let end = waiting.pointee.end
     while var frame = waiting.pointee.first(before: end) {
-      guard send(&frame, &index, 1, maps.pointee.current, tables, batch, counters) == 1 else { return false }
+      guard send(&frame, &index, 1, maps.pointee.map, tables, batch, counters) == 1 else { return false }
       waiting.pointee.remove(frame)
     }
     return true
@@ -177,10 +178,10 @@ struct VhostUserTransmit: ~Copyable {
 
   /// Puts frames into the ring, or drops them. Returns how many: fewer than `count` when the next buffer is not
   /// translated.
-  @inline(__always)
+  @inline(never)
   private mutating func send(
     _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, _ count: Int,
-    _ memory: GuestMemoryMap, _ tables: UnsafePointer<PublishedMap>, _ batch: borrowing Batch,
+    _ memory: UnsafePointer<GuestMemoryMap>, _ tables: UnsafePointer<PublishedMap>, _ batch: borrowing Batch,
     _ counters: PortCounters
   ) -> Int {
     var isStopped = false
@@ -197,7 +198,7 @@ struct VhostUserTransmit: ~Copyable {
       sent = sent &+ plain
       if plain == burst { continue }
       let outgoing = frames[Int(indices[done])]
-      switch scatter(outgoing, memory, tables: tables.pointee.current, batch) {
+      switch scatter(outgoing, memory.pointee, tables: tables.pointee.current, batch) {
       case nil:
         sent = sent &+ 1
         bytes = bytes &+ outgoing.length
@@ -258,14 +259,15 @@ struct VhostUserTransmit: ~Copyable {
   /// Finds the places of the first frames that fit plain descriptors, and fetches them. Returns how many.
   // SAFETY: at most `Batch.capacity` targets are written; each was translated with the descriptor's length, which is
   // at least header and frame.
-  @inline(__always)
+  @inline(never)
   private mutating func place(
     _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, _ count: Int,
-    _ memory: GuestMemoryMap
+    _ memory: UnsafePointer<GuestMemoryMap>
   ) -> Int {
     let offered = queue.pointee.pending(atMost: count)
     if offered <= 0 { return 0 }
     let (elements, targets, headerLength, longest) = (elements, targets, headerLength, maximumFrameLength)
+    let memory = memory.pointee
     queue.pointee.elements(offered, into: elements)
     var index = 0
     while index < offered {
@@ -284,8 +286,9 @@ struct VhostUserTransmit: ~Copyable {
 
   /// Copies `count` frames to their targets. Returns their bytes.
   // SAFETY: `place` has checked room for header and frame at each target.
-  @inline(__always)
-  private func copy(
+  // Mutating, as other passes that are calls: what is not gets a copy of all of `self` (Swift 6.3).
+  @inline(never)
+  private mutating func copy(
     _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, _ count: Int,
     _ batch: borrowing Batch
   ) -> Int {
@@ -296,30 +299,35 @@ struct VhostUserTransmit: ~Copyable {
       let outgoing = frames + Int(indices[index])
       let header = targets[index]
       let start = header + headerLength
-      let headLength = Int(outgoing.pointee.headerLength)
-      let tailLength = Int(outgoing.pointee.sourceLength)
-      let length = headLength &+ tailLength
-      let offset = Int(outgoing.pointee.sourceOffset)
-      if tailLength > 0 {
-        // In one piece, and 64 bytes end the source's range and the target's: the fast copy may spill before both.
-        if let body = outgoing.pointee.body, length >= 64, offset &+ tailLength >= 64 {
-          copyPayload(body + offset, to: start + headLength, tailLength)
-        } else {
-          batch.copy(
-            batch.frames[Int(outgoing.pointee.frame)], from: offset, count: tailLength,
-            to: start + headLength)
-        }
-      }
-      copyShort(outgoing.pointee.header, to: start, headLength)
+      if outgoing.pointee.sourceLength > 0 { Self.copyBody(outgoing, to: start, batch) }
+      copyShort(outgoing.pointee.header, to: start, Int(outgoing.pointee.headerLength))
       let offload = Offload(
         word: outgoing.pointee.offload.word & visibleBits,
         checksumOffset: outgoing.pointee.offload.checksumOffset)
       VirtioNetHeader.write(offload, bufferCount: 1, length: headerLength, to: header)
+      let length = outgoing.pointee.length
       elements[index].written = UInt32(truncatingIfNeeded: length &+ headerLength)
       bytes = bytes &+ length
       index = index &+ 1
     }
     return bytes
+  }
+
+  /// Copies what follows a frame's private header, which goes to `start` afterwards. A call of its own: with it inline
+  /// the loop of short frames would keep nothing in registers.
+  // SAFETY: as for `copy`.
+  @inline(never)
+  private static func copyBody(
+    _ outgoing: UnsafePointer<Outgoing>, to start: UnsafeMutableRawPointer, _ batch: borrowing Batch
+  ) {
+    let target = start + Int(outgoing.pointee.headerLength)
+    let (offset, count) = (Int(outgoing.pointee.sourceOffset), Int(outgoing.pointee.sourceLength))
+    // In one piece, and 64 bytes end the source's range and the target's: the fast copy may spill before both.
+    if let body = outgoing.pointee.body, outgoing.pointee.length >= 64, offset &+ count >= 64 {
+      copyPayload(body + offset, to: target, count)
+    } else {
+      batch.copy(batch.frames[Int(outgoing.pointee.frame)], from: offset, count: count, to: target)
+    }
   }
 
   /// Marks what was written to the first `count` targets.
