@@ -129,7 +129,9 @@ struct Pipeline: ~Copyable {
 
   /// Fetches what the burst's addresses are found by, so that it waits for memory once.
   @inline(never)
-  private func prefetchAddresses(_ port: UnsafePointer<PortEntry>, _ table: UnsafeMutablePointer<MACTable>) {
+  private mutating func prefetchAddresses(
+    _ port: UnsafePointer<PortEntry>, _ table: UnsafeMutablePointer<MACTable>
+  ) {
     // Right for untagged frames; a tagged one only loses the head start.
     let vlan = max(0, port.pointee.vlan.admit(0))
     for index in 0..<batch.count {
@@ -277,7 +279,9 @@ struct Pipeline: ~Copyable {
   /// Whether item `item`, which is longer than the longest untagged frame, is within the MTU all the same: because of
   /// its tags, or as segments. If not, it is counted.
   @inline(never)
-  private func fits(_ item: Int, _ entry: UnsafePointer<PortEntry>, _ sourceCounters: PortCounters) -> Bool {
+  private mutating func fits(_ item: Int, _ entry: UnsafePointer<PortEntry>, _ sourceCounters: PortCounters)
+    -> Bool
+  {
     guard let length = SoftwareOffload.networkLength(outputs.items[item], in: batch) else {
       sourceCounters.drop(.badOffload)
       return false
@@ -389,7 +393,7 @@ struct Pipeline: ~Copyable {
     } else {
       let queue = thread % Int(entry.pointee.transmitQueues)
       let lock = entry.pointee.slot.pointee.transmitLock(queue)
-      acquire(lock)
+      Self.acquire(lock)
       entry.pointee.io.transmit(
         queue: queue, outputs.items, list.indices, count: list.count, from: batch, counters)
       entry.pointee.io.flush(queue: queue, counters)
@@ -399,7 +403,7 @@ struct Pipeline: ~Copyable {
   }
 
   @inline(never)
-  private func acquire(_ lock: UnsafePointer<Atomic<Bool>>) {
+  private static func acquire(_ lock: UnsafePointer<Atomic<Bool>>) {
     var attempts = 0
     while lock.pointee.exchange(true, ordering: .acquiring) {
       // Only looked at while it is taken, so that the holder keeps the cache line.

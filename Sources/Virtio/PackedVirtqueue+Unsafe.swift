@@ -238,7 +238,7 @@ struct PackedVirtqueue: ~Copyable {
 
   /// Marks what was just written.
   @inlinable @inline(never)
-  func logUsed() {
+  mutating func logUsed() {
     guard let log else { return }
     var position = nextUsed
     for index in 0..<doneCount {

@@ -166,7 +166,7 @@ struct SplitVirtqueue: ~Copyable {
   /// Marks what was just written.
   // SAFETY: the masked slots lie within the ring.
   @inlinable @inline(never)
-  func logUsed(from position: UInt16) {
+  mutating func logUsed(from position: UInt16) {
     guard let log else { return }
     let first = Int(position & mask)
     let count = Int(published &- position)

@@ -96,13 +96,15 @@ public struct Virtqueue: ~Copyable {
   @inlinable @inline(__always)
   public mutating func notify() -> Bool {
     let wanted = isPacked ? packed.wantsNotification() : split.wantsNotification()
-    if wanted { interrupt() }
+    if wanted { Self.signal(call) }
     return wanted
   }
 
   /// Interrupts the driver whether it asked for that or not: after a restart, when an interrupt may have been lost.
-  @inline(never)
-  public func interrupt() {
+  public func interrupt() { Self.signal(call) }
+
+  @usableFromInline @inline(never)
+  static func signal(_ call: Int32) {
     if call >= 0 { EventFD.signalPeer(call) }
   }
 

@@ -254,7 +254,9 @@ struct VhostUserReceive: ~Copyable {
   /// Appends the frame in a chain, or says why not; `untranslated`: not yet.
   // SAFETY: the caller left room for `maximumSegments`; the private header and snapshot bound both copies.
   @inline(never)
-  private func gather(_ element: Element, _ memory: GuestMemoryMap, into batch: inout Batch) -> DropReason? {
+  private mutating func gather(_ element: Element, _ memory: GuestMemoryMap, into batch: inout Batch)
+    -> DropReason?
+  {
     let pieces = batch.segments + batch.segmentCount
     let chain = queue.pointee.walk(
       element, writable: false, memory, tables: memory, into: pieces, capacity: Batch.maximumSegments)
@@ -272,7 +274,7 @@ struct VhostUserReceive: ~Copyable {
 
     var header: (UInt64, UInt64) = (0, 0)
     let first = withUnsafeMutableBytes(of: &header) { bytes in
-      strip(headerLength, from: pieces, chain.pieceCount, into: bytes.baseAddress!)
+      Self.strip(headerLength, from: pieces, chain.pieceCount, into: bytes.baseAddress!)
     }
     let asked = Offload(word: header.0, checksumOffset: UInt16(truncatingIfNeeded: header.1))
     guard let offload = asked.accepted(length: length, allowed) else { return .badOffload }
@@ -290,7 +292,7 @@ struct VhostUserReceive: ~Copyable {
 
   /// Moves the first `count` bytes of `pieces` to `target`. Returns the index of the first piece that has bytes left.
   // SAFETY: the pieces have more than `count` bytes in all.
-  private func strip(
+  private static func strip(
     _ count: Int, from pieces: UnsafeMutablePointer<iovec>, _ pieceCount: Int,
     into target: UnsafeMutableRawPointer
   ) -> Int {

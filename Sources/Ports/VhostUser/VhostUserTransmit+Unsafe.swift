@@ -168,7 +168,7 @@ struct VhostUserTransmit: ~Copyable {
   }
 
   @inline(never)
-  private func keep(
+  private mutating func keep(
     _ frames: UnsafePointer<Outgoing>, _ indices: UnsafePointer<UInt16>, _ count: Int,
     from batch: borrowing Batch, _ counters: PortCounters
   ) {
@@ -332,7 +332,7 @@ struct VhostUserTransmit: ~Copyable {
 
   /// Marks what was written to the first `count` targets.
   @inline(never)
-  private func logPlain(_ count: Int) {
+  private mutating func logPlain(_ count: Int) {
     guard let log else { return }
     for index in 0..<count { log.mark(targets[index], Int(elements[index].written)) }
   }
@@ -393,7 +393,7 @@ struct VhostUserTransmit: ~Copyable {
   }
 
   // SAFETY: the pieces have room for header and frame: `scatter` has counted.
-  private func write(
+  private mutating func write(
     _ outgoing: Outgoing, bufferCount: Int, _ pieceCount: Int, _ batch: borrowing Batch
   ) {
     var writer = PieceWriter(pieces, pieceCount, log)
